@@ -1,0 +1,24 @@
+import { isScope, type Principal } from '../core/principal.ts';
+
+/** Headers that tell an agent who calls. The gateway drops what a client sent under these names. */
+const ID = 'x-computesdk-principal';
+const SUBJECT = 'x-computesdk-subject';
+const SCOPES = 'x-computesdk-scopes';
+
+/** The headers for a call that enters a box. */
+export function principalToHeaders(principal: Principal): Record<string, string> {
+  return {
+    [ID]: principal.id,
+    [SUBJECT]: principal.subject,
+    [SCOPES]: principal.scopes.join(' '),
+  };
+}
+
+/** The caller as the gateway named it. Missing headers give a caller that may do nothing. */
+export function principalFromHeaders(headers: Headers): Principal {
+  return {
+    id: headers.get(ID) ?? '',
+    subject: headers.get(SUBJECT) ?? '',
+    scopes: (headers.get(SCOPES) ?? '').split(' ').filter(isScope),
+  };
+}
