@@ -49,7 +49,7 @@ export function rpcHandler(options: RpcHandlerOptions): HttpHandler {
       adapter(request, response);
     } catch {
       // The adapter parses Host and target unguarded and throws out of the request listener.
-      if (!response.headersSent) response.writeHead(400);
+      if (!response.headersSent) response.statusCode = 400;
       response.end();
     }
   };
