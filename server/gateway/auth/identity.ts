@@ -1,0 +1,26 @@
+/** An API key as it is kept: not the key, only its hash. */
+export type ApiKeyRecord = {
+  readonly id: string;
+  readonly workspaceId: string;
+  /** SHA-256 of the key, in hexadecimal. */
+  readonly hash: string;
+};
+
+/** A private key that signs session tokens. */
+export type SigningKeyRecord = {
+  /** The key's thumbprint; the `kid` of what it signs. */
+  readonly id: string;
+  /** The private key as a JWK in JSON. */
+  readonly jwk: string;
+};
+
+/** Keeps who the installation is. Every method is durable when it resolves. */
+export interface IdentityStore {
+  /** The installation's id: the one that is kept, or else `candidate`. */
+  installation(candidate: string, now: number): Promise<string>;
+  /** Makes `key` the workspace's only API key and returns it under the id that its hash already had, if it had one. */
+  useApiKey(key: ApiKeyRecord, now: number): Promise<ApiKeyRecord>;
+  /** All signing keys, newest first. */
+  signingKeys(): Promise<readonly SigningKeyRecord[]>;
+  addSigningKey(key: SigningKeyRecord, now: number): Promise<void>;
+}

@@ -1,0 +1,64 @@
+import type { Kysely } from 'kysely';
+import type { ApiKeyRecord, IdentityStore, SigningKeyRecord } from '../auth/identity.ts';
+import type { Tables } from './schema.ts';
+
+/** Keeps the installation's id, its API keys and its signing keys in the database. */
+export class IdentityRows implements IdentityStore {
+  readonly #database: Kysely<Tables>;
+
+  constructor(database: Kysely<Tables>) {
+    this.#database = database;
+  }
+
+  installation(candidate: string, now: number): Promise<string> {
+    return this.#database.transaction().execute(async (transaction) => {
+      const row = await transaction.selectFrom('installation').select('id').executeTakeFirst();
+      if (row) return row.id;
+      await transaction
+        .insertInto('installation')
+        .values({ id: candidate, created_at: now })
+        .execute();
+      return candidate;
+    });
+  }
+
+  useApiKey(key: ApiKeyRecord, now: number): Promise<ApiKeyRecord> {
+    const { id, workspaceId, hash } = key;
+    return this.#database.transaction().execute(async (transaction) => {
+      await transaction
+        .insertInto('workspaces')
+        .values({ id: workspaceId, created_at: now })
+        .onConflict((conflict) => conflict.doNothing())
+        .execute();
+      await transaction
+        .updateTable('api_keys')
+        .set({ retired_at: now })
+        .where('workspace_id', '=', workspaceId)
+        .where('hash', '<>', hash)
+        .where('retired_at', 'is', null)
+        .execute();
+      const row = await transaction
+        .insertInto('api_keys')
+        .values({ id, workspace_id: workspaceId, hash, created_at: now })
+        .onConflict((conflict) => conflict.column('hash').doUpdateSet({ retired_at: null }))
+        .returning(['id', 'workspace_id', 'hash'])
+        .executeTakeFirstOrThrow();
+      return { id: row.id, workspaceId: row.workspace_id, hash: row.hash };
+    });
+  }
+
+  async signingKeys(): Promise<readonly SigningKeyRecord[]> {
+    return await this.#database
+      .selectFrom('signing_keys')
+      .select(['id', 'jwk'])
+      .orderBy('created_at', 'desc')
+      .execute();
+  }
+
+  async addSigningKey(key: SigningKeyRecord, now: number): Promise<void> {
+    await this.#database
+      .insertInto('signing_keys')
+      .values({ id: key.id, jwk: key.jwk, created_at: now })
+      .execute();
+  }
+}

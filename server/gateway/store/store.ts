@@ -1,0 +1,51 @@
+import { Kysely } from 'kysely';
+import { IdentityRows } from './identity-rows.ts';
+import { migrate } from './migrations.ts';
+import { SandboxRows } from './sandbox-rows.ts';
+import type { Tables } from './schema.ts';
+import { SessionTokenRows } from './session-token-rows.ts';
+import { SqliteConnection } from './sqlite-connection.ts';
+import { sqliteDialect } from './sqlite-dialect.ts';
+
+/** Everything the gateway keeps. What a method acknowledged survives any death of the process. */
+export class Store {
+  readonly identity: IdentityRows;
+  readonly sandboxes: SandboxRows;
+  readonly sessionTokens: SessionTokenRows;
+  readonly #connection: SqliteConnection;
+  readonly #database: Kysely<Tables>;
+
+  private constructor(connection: SqliteConnection) {
+    this.#connection = connection;
+    this.#database = new Kysely<Tables>({ dialect: sqliteDialect(connection) });
+    this.identity = new IdentityRows(this.#database);
+    this.sandboxes = new SandboxRows(this.#database);
+    this.sessionTokens = new SessionTokenRows(this.#database);
+  }
+
+  /**
+   * Opens the database in an existing directory, or makes it, and holds the directory's lock until
+   * it is closed. Throws FAILED_PRECONDITION if another process holds it.
+   */
+  static async open(directory: string): Promise<Store> {
+    const connection = await SqliteConnection.open(directory);
+    try {
+      await migrate(connection);
+    } catch (error) {
+      await connection.close();
+      throw error;
+    }
+    return new Store(connection);
+  }
+
+  /** Settles when the database's thread has died of itself; it never comes back. */
+  get failed(): Promise<Error> {
+    return this.#connection.failed;
+  }
+
+  /** Finishes what was asked and gives the lock back. Idempotent. */
+  async close(): Promise<void> {
+    await this.#database.destroy();
+    await this.#connection.close();
+  }
+}
