@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
-import type { ConnectRouterOptions, ContextValues, ConnectRouter } from '@connectrpc/connect';
+import type { ConnectRouter, ConnectRouterOptions, ContextValues } from '@connectrpc/connect';
 import { connectNodeAdapter } from '@connectrpc/connect-node';
 import { MAX_TIMER_MS } from '../core/clock.ts';
 
@@ -34,7 +34,8 @@ export function rpcHandler(options: RpcHandlerOptions): HttpHandler {
   const { contextValues, interceptors, requestGate, shutdownSignal } = options;
   const adapter = connectNodeAdapter({
     routes: options.routes,
-    fallback: (request, response) => options.fallback(request as HttpRequest, response as HttpResponse),
+    fallback: (request, response) =>
+      options.fallback(request as HttpRequest, response as HttpResponse),
     readMaxBytes: MAX_MESSAGE_BYTES,
     writeMaxBytes: 4 * 1024 * 1024,
     compressMinBytes: 2 ** 31 - 1,

@@ -1,0 +1,220 @@
+import { createServer as createHttp1Server, Server as Http1Server } from 'node:http';
+import {
+  createServer as createHttp2Server,
+  createSecureServer,
+  type Http2SecureServer,
+  type ServerHttp2Session,
+} from 'node:http2';
+import type { Server, Socket } from 'node:net';
+import { DomainError } from '../../core/domain-error.ts';
+import type { HttpHandler } from '../../rpc/connect-node.ts';
+import { SNIFF_TIMEOUT_MS, sniffHttp2 } from './sniff.ts';
+
+/** The most bytes of a request's headers. */
+const MAX_HEADER_BYTES = 16 * 1024;
+/** The most header fields of a request. */
+const MAX_HEADER_FIELDS = 100;
+/** The most calls at a time on one HTTP/2 connection. */
+const MAX_CONCURRENT_STREAMS = 256;
+/** The most connections on one address. More are closed at once. */
+const MAX_CONNECTIONS = 8_192;
+/** How long a request may take to arrive. With the interval of the check it is cut within 15 s. */
+const REQUEST_TIMEOUT_MS = 14_000;
+const TIMEOUT_CHECK_MS = 1_000;
+/** How long a connection may stay open without a call. */
+const IDLE_TIMEOUT_MS = 30_000;
+/** How long connections may take to end by themselves when the listener closes. */
+const CLOSE_GRACE_MS = 250;
+/** After this much silence the system probes whether a peer still exists. */
+const TCP_PROBE_MS = 15_000;
+/** Free ports tried until one is free on every address. */
+const PORT_ATTEMPTS = 10;
+
+export type ListenerOptions = {
+  /** Addresses to listen on, all with the same port. Only the first one must exist. */
+  readonly hosts: readonly string[];
+  /** 0 picks a free one. */
+  readonly port: number;
+  readonly handler: HttpHandler;
+  /** Certificate chain and private key, as PEM. Absent: cleartext HTTP/1.1 and HTTP/2 on one port. */
+  readonly tls?: { readonly certificate: string | Buffer; readonly key: string | Buffer };
+};
+
+/** Accepts connections. */
+export interface Listener {
+  readonly port: number;
+  /** Stops accepting, lets answers that are on their way go out, then ends every connection. Idempotent. */
+  close(): Promise<void>;
+}
+
+/** Starts to listen. Throws BAD_SETTING when the address cannot be had. */
+export async function createListener(options: ListenerOptions): Promise<Listener> {
+  const sockets = new Set<Socket>();
+  const factory = options.tls
+    ? secureServers(options.handler, options.tls)
+    : cleartextServers(options.handler);
+  const servers = await listenOnAll(options, () => track(factory(), sockets));
+  let closed: Promise<void> | undefined;
+  return {
+    port: portOf(servers[0]),
+    close: () => {
+      closed ??= closeAll(servers, sockets);
+      return closed;
+    },
+  };
+}
+
+/** HTTP/1.1 servers that hand connections which speak HTTP/2 to a second server. */
+function cleartextServers(handler: HttpHandler): () => Server {
+  const http2 = createHttp2Server(http2Options(), handler);
+  http2.on('session', limitIdleTime);
+  return () => {
+    const http1 = createHttp1Server(http1Options(), handler);
+    // The server's own listener takes a connection for HTTP/1.1; it comes after the look at the bytes.
+    const serveHttp1 = http1.listeners('connection');
+    http1.removeAllListeners('connection');
+    http1.on('connection', (socket: Socket) => {
+      sniffHttp2(socket, (isHttp2) => {
+        if (isHttp2) http2.emit('connection', socket);
+        else for (const serve of serveHttp1) serve.call(http1, socket);
+      });
+    });
+    return http1;
+  };
+}
+
+function secureServers(
+  handler: HttpHandler,
+  tls: { readonly certificate: string | Buffer; readonly key: string | Buffer },
+): () => Server {
+  return () => {
+    const server: Http2SecureServer = createSecureServer(
+      {
+        ...http2Options(),
+        allowHTTP1: true,
+        http1Options: http1Options(),
+        cert: tls.certificate,
+        key: tls.key,
+        minVersion: 'TLSv1.2',
+        handshakeTimeout: SNIFF_TIMEOUT_MS,
+      },
+      handler,
+    );
+    server.on('session', limitIdleTime);
+    return server;
+  };
+}
+
+function http1Options() {
+  return {
+    maxHeaderSize: MAX_HEADER_BYTES,
+    headersTimeout: REQUEST_TIMEOUT_MS,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    connectionsCheckingInterval: TIMEOUT_CHECK_MS,
+    keepAliveTimeout: IDLE_TIMEOUT_MS,
+    noDelay: true,
+    keepAlive: true,
+    keepAliveInitialDelay: TCP_PROBE_MS,
+    // A missing host is answered by our own guard, with a sentence.
+    requireHostHeader: false,
+  };
+}
+
+function http2Options() {
+  return {
+    settings: { maxConcurrentStreams: MAX_CONCURRENT_STREAMS, maxHeaderListSize: MAX_HEADER_BYTES },
+    maxHeaderListPairs: MAX_HEADER_FIELDS,
+    // Names the fields that must not be repeated; Node.js resets calls that do.
+    strictSingleValueFields: true,
+  };
+}
+
+/** Closes an HTTP/2 connection on which no call was open for a while, from its beginning on. */
+function limitIdleTime(session: ServerHttp2Session): void {
+  let open = 0;
+  let timer = setTimeout(() => session.destroy(), REQUEST_TIMEOUT_MS);
+  session.on('stream', (stream) => {
+    open += 1;
+    clearTimeout(timer);
+    stream.once('close', () => {
+      open -= 1;
+      if (open > 0 || session.destroyed) return;
+      clearTimeout(timer);
+      timer = setTimeout(() => session.destroy(), IDLE_TIMEOUT_MS);
+    });
+  });
+  session.once('close', () => clearTimeout(timer));
+}
+
+function track<S extends Server>(server: S, sockets: Set<Socket>): S {
+  server.maxConnections = MAX_CONNECTIONS;
+  server.on('connection', (socket: Socket) => {
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
+  });
+  return server;
+}
+
+async function listenOnAll(options: ListenerOptions, create: () => Server): Promise<Server[]> {
+  for (let attempt = 1; ; attempt += 1) {
+    const servers: Server[] = [];
+    try {
+      for (const host of options.hosts) {
+        const port = servers.length > 0 ? portOf(servers[0]) : options.port;
+        const server = create();
+        if (await listen(server, { host, port, optional: servers.length > 0 }))
+          servers.push(server);
+      }
+      return servers;
+    } catch (error) {
+      await Promise.all(servers.map(closeServer));
+      const taken = error instanceof Error && 'code' in error && error.code === 'EADDRINUSE';
+      if (taken && options.port === 0 && attempt < PORT_ATTEMPTS) continue;
+      throw badAddress(options, error);
+    }
+  }
+}
+
+/** Returns false for an optional address that this machine does not have. */
+function listen(
+  server: Server,
+  at: { readonly host: string; readonly port: number; readonly optional: boolean },
+): Promise<boolean> {
+  return new Promise((resolve, reject) => {
+    // Stays: an error while accepting, such as too many open files, must not end the process.
+    server.on('error', (error: NodeJS.ErrnoException) => {
+      const missing = error.code === 'EADDRNOTAVAIL' || error.code === 'EAFNOSUPPORT';
+      if (missing && at.optional) resolve(false);
+      else reject(error);
+    });
+    server.listen({ host: at.host, port: at.port }, () => resolve(true));
+  });
+}
+
+function badAddress(options: ListenerOptions, cause: unknown): DomainError {
+  const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unknown error';
+  const address = `${options.hosts.join(' and ')}, port ${options.port}`;
+  const why = code === 'EADDRINUSE' ? 'another process listens there' : code;
+  return new DomainError('BAD_SETTING', `HOST, PORT: cannot listen on ${address}: ${why}`, {
+    cause,
+  });
+}
+
+function portOf(server: Server | undefined): number {
+  const address = server?.address();
+  return typeof address === 'object' && address !== null ? address.port : 0;
+}
+
+async function closeAll(servers: readonly Server[], sockets: ReadonlySet<Socket>): Promise<void> {
+  const closed = Promise.all(servers.map(closeServer));
+  const cut = setTimeout(() => {
+    for (const socket of sockets) socket.destroy();
+  }, CLOSE_GRACE_MS);
+  await closed;
+  clearTimeout(cut);
+}
+
+function closeServer(server: Server): Promise<void> {
+  if (server instanceof Http1Server) server.closeIdleConnections();
+  return new Promise((resolve) => server.close(() => resolve()));
+}
