@@ -21,7 +21,7 @@ afterEach(async () => {
 });
 
 test('finds a program by its command', async () => {
-  await start(['sh', '-c', `echo; read wait < /dev/stdin; : ${directory}`], { env: {} });
+  await start(['sh', '-c', `echo; read wait; : ${directory}`], { env: {} });
   expect(evidence()).toEqual(['command']);
 });
 

@@ -1,4 +1,5 @@
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
+import { environmentHas, listProcesses, type ProcessInfo } from '../support/processes.ts';
 
 /** A process, and how it is known to belong to a directory. */
 export type FoundProcess = {
@@ -7,8 +8,8 @@ export type FoundProcess = {
   readonly evidence: 'command' | 'environment' | 'mounts' | 'working directory';
 };
 
-/** Workers of the test runner hold the directory in their environment and end by themselves. */
-const RUNNER = /vitest|\(vitest/;
+/** The test runner's workers hold the directory in their environment and end by themselves. */
+const RUNNER = /vitest/;
 
 /**
  * The processes that have to do with a directory: it stands in their command or environment, they
@@ -16,35 +17,28 @@ const RUNNER = /vitest|\(vitest/;
  * process itself and the test runner's workers do not count.
  */
 export function processesOf(directory: string): FoundProcess[] {
-  return readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
-    .map((name) => inspect(Number(name), directory))
-    .filter((found) => found !== undefined);
+  return (
+    listProcesses()
+      // Without a command line it is a kernel thread or a zombie.
+      .filter(({ pid, command }) => pid !== process.pid && command !== '' && !RUNNER.test(command))
+      .map((info) => inspect(info, directory))
+      .filter((found) => found !== undefined)
+  );
 }
 
-function inspect(pid: number, directory: string): FoundProcess | undefined {
-  const command = read(`/proc/${pid}/cmdline`).replaceAll('\0', ' ').trim();
-  // Without a command line it is a kernel thread or a zombie.
-  if (command === '' || RUNNER.test(command)) return undefined;
+function inspect(info: ProcessInfo, directory: string): FoundProcess | undefined {
+  const { pid, command, cwd } = info;
   const found = (evidence: FoundProcess['evidence']) => ({ pid, command, evidence });
   if (command.includes(directory)) return found('command');
-  if (read(`/proc/${pid}/environ`).includes(directory)) return found('environment');
-  if (read(`/proc/${pid}/mountinfo`).includes(directory)) return found('mounts');
-  if (link(`/proc/${pid}/cwd`).startsWith(directory)) return found('working directory');
+  if (environmentHas(pid, directory)) return found('environment');
+  if (mounts(pid).includes(directory)) return found('mounts');
+  if (cwd.startsWith(directory)) return found('working directory');
   return undefined;
 }
 
-function read(path: string): string {
+function mounts(pid: number): string {
   try {
-    return readFileSync(path, 'latin1');
-  } catch {
-    return '';
-  }
-}
-
-function link(path: string): string {
-  try {
-    return readlinkSync(path);
+    return readFileSync(`/proc/${pid}/mountinfo`, 'utf8');
   } catch {
     return '';
   }
