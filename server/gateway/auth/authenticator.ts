@@ -1,4 +1,11 @@
+import type { DomainError } from '../../core/domain-error.ts';
+import type { Logger } from '../../core/log.ts';
+import type { ApiKeyCheck } from './api-key.ts';
 import type { Caller } from './caller.ts';
+import { tokenEnded, unauthenticated } from './refusals.ts';
+import type { SessionToken, SessionTokenStore } from './session-token.ts';
+import type { TokenSigner } from './token-signer.ts';
+import type { TokenUsage } from './token-usage.ts';
 
 /** Tells who makes a call from its Authorization header. `now` is milliseconds since the epoch. */
 export interface Authentication {
@@ -17,4 +24,131 @@ export interface Authentication {
    * call after an await calls this right after registering, so that a revocation in between is seen.
    */
   assertStillValid(caller: Caller, now: number): void;
+}
+
+/** Verified tokens remembered. Above it the one verified longest ago is forgotten and verified anew. */
+export const MAX_KNOWN_TOKENS = 20_000;
+/** Ended tokens and sandboxes remembered for calls that are being authenticated at that moment. */
+export const MAX_RECENTLY_ENDED = 10_000;
+/** The longest credential that is looked at, in characters. */
+const MAX_CREDENTIAL_CHARS = 2048;
+
+type TokenCaller = Extract<Caller, { kind: 'session_token' }>;
+
+export type AuthenticatorOptions = {
+  readonly apiKey: ApiKeyCheck;
+  readonly signer: TokenSigner;
+  readonly store: Pick<SessionTokenStore, 'get' | 'end'>;
+  readonly usage: TokenUsage;
+  readonly logger: Logger;
+};
+
+/** Checks credentials: API keys by hash, session tokens by signature and then by the store's row. */
+export class Authenticator implements Authentication {
+  readonly #options: AuthenticatorOptions;
+  /** Callers by the token's text. A token has one accepted spelling, so one entry. */
+  readonly #known = new Map<string, TokenCaller>();
+  /** Why tokens and sandboxes ended, by id. What is in here is never let in, whatever a read under way found. */
+  readonly #ended = new Map<string, DomainError>();
+
+  constructor(options: AuthenticatorOptions) {
+    this.#options = options;
+  }
+
+  async authenticate(authorization: string | undefined, now: number): Promise<Caller> {
+    const cached = this.authenticateCached(authorization, now);
+    if (cached) return cached;
+    const text = credentialOf(authorization);
+    const claims = text === undefined ? undefined : await this.#options.signer.verify(text);
+    if (text === undefined || !claims) throw unauthenticated();
+    this.#assertNotEnded(claims.jti, claims.aud);
+    const token = await this.#options.store.get(claims.jti);
+    if (!token || !this.#options.signer.matches(claims, token)) throw unauthenticated();
+    const caller = this.#admit(token, now);
+    this.#remember(text, caller);
+    this.#options.usage.touch(token.id, now);
+    return caller;
+  }
+
+  authenticateCached(authorization: string | undefined, now: number): Caller | undefined {
+    const text = credentialOf(authorization);
+    if (text === undefined) return undefined;
+    const known = this.#known.get(text);
+    if (!known) return this.#options.apiKey.callerOf(text);
+    if (known.expiresAt <= now) {
+      this.#expire(known.principal.id, now);
+      return undefined;
+    }
+    this.#options.usage.touch(known.principal.id, now);
+    return known;
+  }
+
+  assertStillValid(caller: Caller, now: number): void {
+    if (caller.kind === 'api_key') return;
+    this.#assertNotEnded(caller.principal.id, caller.sandboxId);
+    if (caller.expiresAt <= now) throw tokenEnded('EXPIRED');
+  }
+
+  /** Refuses a token from now on. Called after the store has it. */
+  endToken(tokenId: string, cause: DomainError): void {
+    this.#keepEnded(tokenId, cause);
+    this.#forget((caller) => caller.principal.id === tokenId);
+  }
+
+  /** Refuses every token of a sandbox from now on. Called after the store has it. */
+  endSandbox(sandboxId: string, cause: DomainError): void {
+    this.#keepEnded(sandboxId, cause);
+    this.#forget((caller) => caller.sandboxId === sandboxId);
+  }
+
+  #admit(token: SessionToken, now: number): TokenCaller {
+    this.#assertNotEnded(token.id, token.sandboxId);
+    if (token.endReason) throw tokenEnded(token.endReason);
+    if (token.expiresAt <= now) {
+      this.#expire(token.id, now);
+      throw tokenEnded('EXPIRED');
+    }
+    return {
+      kind: 'session_token',
+      sandboxId: token.sandboxId,
+      expiresAt: token.expiresAt,
+      principal: { id: token.id, subject: token.id, scopes: token.scopes },
+    };
+  }
+
+  /** An expired token stays so, even if the clock is set back: memory now, the store soon. */
+  #expire(tokenId: string, now: number): void {
+    this.endToken(tokenId, tokenEnded('EXPIRED'));
+    this.#options.store.end(tokenId, 'EXPIRED', now).catch((error: unknown) => {
+      this.#options.logger.error('cannot keep that a session token expired', { tokenId, error });
+    });
+  }
+
+  #remember(text: string, caller: TokenCaller): void {
+    const [oldest] = this.#known.keys();
+    if (this.#known.size >= MAX_KNOWN_TOKENS && oldest !== undefined) this.#known.delete(oldest);
+    this.#known.set(text, caller);
+  }
+
+  #forget(ended: (caller: TokenCaller) => boolean): void {
+    for (const [text, caller] of this.#known) if (ended(caller)) this.#known.delete(text);
+  }
+
+  #keepEnded(id: string, cause: DomainError): void {
+    const [oldest] = this.#ended.keys();
+    if (this.#ended.size >= MAX_RECENTLY_ENDED && oldest !== undefined) this.#ended.delete(oldest);
+    if (!this.#ended.has(id)) this.#ended.set(id, cause);
+  }
+
+  #assertNotEnded(tokenId: string, sandboxId: string): void {
+    const cause = this.#ended.get(tokenId) ?? this.#ended.get(sandboxId);
+    if (cause) throw cause;
+  }
+}
+
+function credentialOf(authorization: string | undefined): string | undefined {
+  if (authorization === undefined || authorization.length > MAX_CREDENTIAL_CHARS) return undefined;
+  if (authorization.startsWith('Bearer ') && !authorization.includes(' ', 7))
+    return authorization.slice(7);
+  return /^bearer +(\S+) *$/i.exec(authorization)?.[1];
 }

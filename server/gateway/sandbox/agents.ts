@@ -14,6 +14,11 @@ export interface AgentSupervisor {
    * signal aborts with; the signal ends the wait, not the start.
    */
   ensure(sandboxId: string, signal: AbortSignal): Promise<AgentEndpoint>;
+  /**
+   * Greets the agent if one is alive from an earlier gateway, so that it does not end itself; never
+   * starts one. Called for every sandbox when the gateway starts. Never rejects.
+   */
+  adopt(sandboxId: string): Promise<void>;
   /** Ends the agent and every process in its box. When it resolves, none is left. Idempotent. */
   end(sandboxId: string): Promise<void>;
   /** Tells the agent when to end itself, in milliseconds since the epoch. Best effort. */
