@@ -1,0 +1,84 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { until } from '../support/until.ts';
+import { type GatewayProcess, startGateway } from './gateway-process.ts';
+import { createPackedApp, type PackedApp, run } from './packed-app.ts';
+import { backendProgram, frontendProgram } from './spec-snippets.ts';
+
+let app: PackedApp;
+let gateway: GatewayProcess;
+
+beforeAll(async () => {
+  // What a front end installs: nothing native, nothing of the server, no script is run.
+  app = createPackedApp({ install: ['--omit=optional', '--ignore-scripts'] });
+  gateway = await startGateway();
+}, 180_000);
+
+afterAll(async () => {
+  await gateway?.[Symbol.asyncDispose]();
+});
+
+test('an app without the optional dependencies has none of them', () => {
+  const server = ['node-pty', 'jose', 'kysely', '@connectrpc/connect-node'];
+  const present = server.filter((name) => existsSync(join(app.directory, 'node_modules', name)));
+  expect(present).toEqual([]);
+});
+
+test.each(['computesdk', 'computesdk/client', 'computesdk/proto'])('%s loads in it', (name) => {
+  const program = app.write(
+    'load.mjs',
+    `console.log(Object.keys(await import('${name}')).length);`,
+  );
+  expect(Number(run('node', [program], app.directory))).toBeGreaterThan(0);
+});
+
+test('the quick start of the guide runs as written', async () => {
+  const { sandboxUrl, token } = JSON.parse(await backend()) as Record<string, string>;
+  expect(sandboxUrl).toMatch(/^http:\/\/localhost:\d+\/sandboxes\/sbx[0-9a-z]+$/);
+  const access = JSON.stringify({ sandboxUrl, token });
+  const program = app.write('frontend.mjs', frontendProgram(access));
+  const child = node(program, {});
+  let output = '';
+  child.stdout?.on('data', (chunk: Buffer) => {
+    output += chunk.toString();
+  });
+  try {
+    await until(() => /total \d+/.test(output), { what: `the listing, in:\n${output}` });
+    expect(output.indexOf('ls -la')).toBeGreaterThan(-1);
+    expect(output).toMatch(/^[^\n]*[$#] /);
+  } finally {
+    await end(child);
+  }
+});
+
+async function backend(): Promise<string> {
+  const child = node(app.write('backend.mjs', backendProgram()), {
+    COMPUTESDK_API_KEY: gateway.apiKey,
+    COMPUTESDK_GATEWAY_URL: gateway.url,
+  });
+  let output = '';
+  child.stdout?.on('data', (chunk: Buffer) => {
+    output += chunk.toString();
+  });
+  const [code] = await once(child, 'close');
+  expect(code).toBe(0);
+  return output;
+}
+
+function node(program: string, env: Record<string, string>): ChildProcess {
+  return spawn(resolve('node_modules', '.bin', 'node'), [program], {
+    cwd: app.directory,
+    env: { PATH: process.env['PATH'] ?? '', ...env },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+}
+
+async function end(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const exited = once(child, 'exit');
+  child.kill();
+  await exited;
+}
