@@ -10,6 +10,7 @@ import { setTrailerStatus } from '@connectrpc/connect/protocol-grpc';
 import { trailerFlag, trailerSerialize } from '@connectrpc/connect/protocol-grpc-web';
 import { type CallForm, callForm } from './call-form.ts';
 import type { HttpRequest, HttpResponse } from './connect-node.ts';
+import { reset } from './reset.ts';
 
 /** How a stream that has begun ends with an error: a last envelope, or trailers. */
 export type StreamEnd = {
@@ -49,7 +50,7 @@ export function refuse(
   status?: number,
 ): void {
   if (response.headersSent) {
-    response.destroy();
+    reset(response);
     return;
   }
   const form = callForm(request);

@@ -1,0 +1,111 @@
+import type { Clock, Timer } from '../../core/clock.ts';
+import { DomainError } from '../../core/domain-error.ts';
+import { Quota } from '../../core/quota.ts';
+import type { LiveCalls } from '../sandbox/agents.ts';
+
+/** The most streams into one sandbox at a time. One more ends with LIMIT_REACHED. */
+export const MAX_STREAMS_PER_SANDBOX = 256;
+/** The most calls without a stream into one sandbox at a time. One more ends with LIMIT_REACHED. */
+export const MAX_UNARY_CALLS_PER_SANDBOX = 512;
+
+/** A call that enters a sandbox. */
+export type LiveCall = {
+  readonly sandboxId: string;
+  /** Id of the session token or API key that makes it. */
+  readonly principalId: string;
+  /** When the session token ends, in milliseconds since the epoch. Absent: never. */
+  readonly expiresAt?: number;
+  readonly isStream: boolean;
+  /** Ends the call with this cause, at a message boundary. Called at most once. */
+  readonly end: (cause: DomainError) => void;
+};
+
+type SandboxCalls = {
+  readonly calls: Set<LiveCall>;
+  readonly streams: Quota;
+  readonly unary: Quota;
+};
+
+/** Knows every call that runs into a sandbox, to limit them and to end them at once. */
+export class LiveCallRegistry implements LiveCalls {
+  readonly #clock: Clock;
+  /** Has an entry exactly while a call is open. */
+  readonly #sandboxes = new Map<string, SandboxCalls>();
+  /** Has an entry exactly while a call is open. */
+  readonly #principals = new Map<string, Set<LiveCall>>();
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** How many calls are open. */
+  get size(): number {
+    let size = 0;
+    for (const calls of this.#principals.values()) size += calls.size;
+    return size;
+  }
+
+  /**
+   * Registers a call until the returned function is called, which may happen more than once. A
+   * stream ends with EXPIRED when its token does. Throws LIMIT_REACHED.
+   */
+  open(call: LiveCall): () => void {
+    const sandbox = this.#sandboxes.get(call.sandboxId) ?? newSandboxCalls();
+    const giveBack = (call.isStream ? sandbox.streams : sandbox.unary).acquire();
+    this.#sandboxes.set(call.sandboxId, sandbox);
+    sandbox.calls.add(call);
+    const own = this.#principals.get(call.principalId) ?? new Set();
+    this.#principals.set(call.principalId, own);
+    own.add(call);
+    const expiry = call.isStream ? this.#expire(call) : undefined;
+    return () => {
+      giveBack();
+      expiry?.clear();
+      sandbox.calls.delete(call);
+      if (sandbox.calls.size === 0) this.#sandboxes.delete(call.sandboxId);
+      own.delete(call);
+      if (own.size === 0) this.#principals.delete(call.principalId);
+    };
+  }
+
+  endSandbox(sandboxId: string, cause: DomainError): void {
+    endEach(this.#sandboxes.get(sandboxId)?.calls, cause);
+  }
+
+  endPrincipal(principalId: string, cause: DomainError): void {
+    endEach(this.#principals.get(principalId), cause);
+  }
+
+  /** Ends every call, for example when the gateway shuts down. */
+  endAll(cause: DomainError): void {
+    for (const calls of [...this.#principals.values()]) endEach(calls, cause);
+  }
+
+  #expire(call: LiveCall): Timer | undefined {
+    const { expiresAt } = call;
+    if (expiresAt === undefined) return undefined;
+    let timer: Timer;
+    const arm = () => {
+      timer = this.#clock.setTimer(() => {
+        // A timer may fire early: it cannot hold more than 24 days.
+        if (this.#clock.now() < expiresAt) arm();
+        else call.end(new DomainError('EXPIRED', 'the session token has expired'));
+      }, expiresAt - this.#clock.now());
+    };
+    arm();
+    return { clear: () => timer.clear() };
+  }
+}
+
+function newSandboxCalls(): SandboxCalls {
+  return {
+    calls: new Set(),
+    streams: new Quota(MAX_STREAMS_PER_SANDBOX, 'streams into this sandbox'),
+    unary: new Quota(MAX_UNARY_CALLS_PER_SANDBOX, 'calls at a time into this sandbox'),
+  };
+}
+
+function endEach(calls: ReadonlySet<LiveCall> | undefined, cause: DomainError): void {
+  // Ending a call removes it from the set.
+  for (const call of [...(calls ?? [])]) call.end(cause);
+}

@@ -1,0 +1,49 @@
+import { DomainError } from '../../core/domain-error.ts';
+import { type HttpRequest, MAX_MESSAGE_BYTES } from '../../rpc/connect-node.ts';
+
+/** One message and the header of its envelope. */
+const MAX_BODY_BYTES = MAX_MESSAGE_BYTES + 5;
+
+/**
+ * Reads a request's body. Throws TOO_LARGE above one message, and LOST when the client leaves before
+ * the end; nobody reads that one.
+ */
+export function readBody(request: HttpRequest): Promise<Buffer> {
+  const announced = Number(request.headers['content-length'] ?? 0);
+  if (announced > MAX_BODY_BYTES) return Promise.reject(tooLarge());
+  if (request.destroyed && !request.readableEnded) return Promise.reject(clientLeft());
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let size = 0;
+    const onData = (chunk: Buffer) => {
+      size += chunk.length;
+      if (size <= MAX_BODY_BYTES) {
+        chunks.push(chunk);
+        return;
+      }
+      request.off('data', onData);
+      // The rest is read and dropped, so that the client gets to see the answer.
+      request.resume();
+      reject(tooLarge());
+    };
+    request.on('data', onData);
+    request.once('end', () => resolve(joined(chunks)));
+    request.once('close', () => reject(clientLeft()));
+  });
+}
+
+function joined(chunks: readonly Buffer[]): Buffer {
+  const [first] = chunks;
+  return chunks.length === 1 && first ? first : Buffer.concat(chunks);
+}
+
+function tooLarge(): DomainError {
+  return new DomainError(
+    'TOO_LARGE',
+    `the request is larger than a message may be (${MAX_MESSAGE_BYTES} bytes)`,
+  );
+}
+
+function clientLeft(): DomainError {
+  return new DomainError('LOST', 'the client left');
+}
