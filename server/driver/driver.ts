@@ -15,7 +15,10 @@ export type BoxSpec = {
   readonly uid?: number;
   readonly egress: Egress;
   /** What the agent is told. The driver fills in paths that only it knows. */
-  readonly agent: Omit<AgentConfig, 'projectDirectory' | 'homeDirectory' | 'listenFd' | 'shellEnvironment'>;
+  readonly agent: Omit<
+    AgentConfig,
+    'projectDirectory' | 'homeDirectory' | 'listenFd' | 'shellEnvironment'
+  >;
 };
 
 /** How to reach an agent. */
@@ -44,6 +47,15 @@ export interface Box {
   readonly exited: Promise<BoxExit>;
 }
 
+/** A box as a later process knows it. */
+export type BoxReference = {
+  readonly directory: string;
+  /** As {@link Box.handle}. Absent: the gateway died before it was kept. */
+  readonly handle?: string;
+  /** As {@link BoxSpec.uid}. Every process of this uid is ended too. */
+  readonly uid?: number;
+};
+
 /** Starts and ends boxes. The same suite runs on every driver. */
 export interface Driver {
   /** As in `COMPUTESDK_DRIVER`. */
@@ -56,6 +68,10 @@ export interface Driver {
   start(spec: BoxSpec, signal: AbortSignal): Promise<Box>;
   /** Where the agent of this directory listens, whichever process started it. */
   endpoint(directory: string): Endpoint;
+  /** Keeps the logs of a running box within their bound. Called every few seconds. Never rejects. */
+  tend(directory: string): Promise<void>;
   /** Ends every process of a box, by whichever gateway process it was started. Idempotent. */
-  destroy(box: { readonly directory: string; readonly handle: string; readonly uid?: number }): Promise<void>;
+  destroy(box: BoxReference): Promise<void>;
+  /** Gives back what this process holds for the driver. Boxes live on. */
+  close(): void;
 }

@@ -1,0 +1,142 @@
+import { existsSync, lstatSync, readlinkSync } from 'node:fs';
+import { join } from 'node:path';
+import { PROJECT_PATH } from '../agent/config.ts';
+import type { AgentProgram } from './agent-program.ts';
+import type { BoxFolders } from './box-directory.ts';
+import { BOX_USER } from './bubblewrap-etc.ts';
+
+/** What of bubblewrap's command line this version knows. */
+export type BubblewrapFeatures = {
+  readonly disableUserns: boolean;
+  readonly tmpfsSize: boolean;
+};
+
+/** A file or folder of the host that a box sees. */
+export type BoxMount = {
+  /** On the host, absolute, without symlinks. */
+  readonly root: string;
+  /** What of the root is mounted, where it is not all of it. Relative. */
+  readonly path?: string;
+  /** In the box. */
+  readonly target: string;
+  readonly isWritable: boolean;
+};
+
+export type BubblewrapOptions = {
+  readonly features: BubblewrapFeatures;
+  readonly hostname: string;
+  readonly mounts: readonly BoxMount[];
+  /** Names in the host's /etc that the box may read. */
+  readonly sharedEtc: readonly string[];
+  /** Makes a network namespace with nothing but its own loopback. Else the one it is started in is used. */
+  readonly unshareNet: boolean;
+  readonly environment: Readonly<Record<string, string>>;
+  /** Descriptor that bubblewrap writes the pid of the box's first process to. */
+  readonly infoFd: number;
+  /** Descriptor that stays open for as long as the box lives. */
+  readonly syncFd?: number;
+  readonly command: readonly string[];
+};
+
+/** Where the agent's program lies in a box. Its folder of binaries is the last one on the path. */
+export const PROGRAM_ROOT = '/opt/computesdk';
+/** The program search path of a box. */
+export const BOX_PATH = `${BOX_USER.home}/.local/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:${PROGRAM_ROOT}/bin`;
+
+/** Most that /tmp of one box holds, in memory. */
+const TMP_BYTES = 1024 ** 3;
+/** Most that /dev/shm of one box holds, in memory. Browsers need it. */
+const SHM_BYTES = 256 * 1024 ** 2;
+/** Folders of programs beside /usr. A link (merged /usr) stays a link. */
+const SYSTEM_FOLDERS = [
+  '/bin',
+  '/sbin',
+  '/lib',
+  '/lib32',
+  '/lib64',
+  '/libx32',
+  '/nix/store',
+  '/gnu/store',
+];
+
+/** Where the box's files come from: its two folders, the agent's program, and its own /etc. */
+export function boxMounts(options: {
+  readonly folders: BoxFolders;
+  readonly program: AgentProgram;
+  /** Folder with the box's own files of /etc. */
+  readonly etc: string;
+  readonly etcNames: readonly string[];
+}): BoxMount[] {
+  const { folders, program } = options;
+  const readOnly = (root: string, target: string) => ({ root, target, isWritable: false });
+  return [
+    { root: folders.project, target: PROJECT_PATH, isWritable: true },
+    { root: folders.home, target: BOX_USER.home, isWritable: true },
+    readOnly(program.node, `${PROGRAM_ROOT}/bin/node`),
+    readOnly(program.directory, `${PROGRAM_ROOT}/agent`),
+    ...Object.entries(program.packages).map(([name, root]) =>
+      readOnly(root, `${PROGRAM_ROOT}/node_modules/${name}`),
+    ),
+    ...options.etcNames.map((name) => ({ ...readOnly(options.etc, `/etc/${name}`), path: name })),
+  ];
+}
+
+/** The command line of bubblewrap for a box, program name included. */
+export function bubblewrapArguments(options: BubblewrapOptions): string[] {
+  return [
+    'bwrap',
+    ...namespaces(options),
+    ...rootFileSystem(options),
+    ...Object.entries(options.environment).flatMap(([name, value]) => ['--setenv', name, value]),
+    ...['--chdir', PROJECT_PATH, '--info-fd', String(options.infoFd)],
+    ...(options.syncFd === undefined ? [] : ['--sync-fd', String(options.syncFd)]),
+    '--',
+    ...options.command,
+  ];
+}
+
+function namespaces({ features, hostname, unshareNet }: BubblewrapOptions): string[] {
+  return [
+    ...[
+      '--unshare-user',
+      '--unshare-pid',
+      '--unshare-ipc',
+      '--unshare-uts',
+      '--unshare-cgroup-try',
+    ],
+    ...(unshareNet ? ['--unshare-net'] : []),
+    ...(features.disableUserns ? ['--disable-userns'] : []),
+    ...['--uid', String(BOX_USER.id), '--gid', String(BOX_USER.id)],
+    ...['--hostname', hostname, '--cap-drop', 'ALL', '--new-session', '--clearenv'],
+  ];
+}
+
+function rootFileSystem(options: BubblewrapOptions): string[] {
+  const { features } = options;
+  const scratch = (path: string, bytes: number) => [
+    ...['--perms', '1777'],
+    ...(features.tmpfsSize ? ['--size', String(bytes)] : []),
+    ...['--tmpfs', path],
+  ];
+  return [
+    ...['--ro-bind', '/usr', '/usr'],
+    ...SYSTEM_FOLDERS.filter((path) => existsSync(path)).flatMap(systemFolder),
+    ...options.sharedEtc.flatMap((name) => ['--ro-bind', `/etc/${name}`, `/etc/${name}`]),
+    ...['--proc', '/proc', '--dev', '/dev'],
+    ...scratch('/dev/shm', SHM_BYTES),
+    ...scratch('/tmp', TMP_BYTES),
+    ...['--dir', '/run', '--dir', '/var', '--symlink', '../tmp', '/var/tmp'],
+    ...options.mounts.flatMap(({ root, path, target, isWritable }) => [
+      isWritable ? '--bind' : '--ro-bind',
+      path === undefined ? root : join(root, path),
+      target,
+    ]),
+    ...['--remount-ro', '/'],
+  ];
+}
+
+function systemFolder(path: string): string[] {
+  return lstatSync(path).isSymbolicLink()
+    ? ['--symlink', readlinkSync(path), path]
+    : ['--ro-bind', path, path];
+}
