@@ -48,6 +48,8 @@ export class Authenticator implements Authentication {
   readonly #options: AuthenticatorOptions;
   /** Callers by the token's text. A token has one accepted spelling, so one entry. */
   readonly #known = new Map<string, TokenCaller>();
+  /** The texts in `#known`, by the token's id. */
+  readonly #texts = new Map<string, string>();
   /** Why tokens and sandboxes ended, by id. What is in here is never let in, whatever a read under way found. */
   readonly #ended = new Map<string, DomainError>();
 
@@ -92,13 +94,15 @@ export class Authenticator implements Authentication {
   /** Refuses a token from now on. Called after the store has it. */
   endToken(tokenId: string, cause: DomainError): void {
     this.#keepEnded(tokenId, cause);
-    this.#forget((caller) => caller.principal.id === tokenId);
+    this.#forget(tokenId);
   }
 
   /** Refuses every token of a sandbox from now on. Called after the store has it. */
   endSandbox(sandboxId: string, cause: DomainError): void {
     this.#keepEnded(sandboxId, cause);
-    this.#forget((caller) => caller.sandboxId === sandboxId);
+    for (const caller of this.#known.values()) {
+      if (caller.sandboxId === sandboxId) this.#forget(caller.principal.id);
+    }
   }
 
   #admit(token: SessionToken, now: number): TokenCaller {
@@ -125,13 +129,16 @@ export class Authenticator implements Authentication {
   }
 
   #remember(text: string, caller: TokenCaller): void {
-    const [oldest] = this.#known.keys();
-    if (this.#known.size >= MAX_KNOWN_TOKENS && oldest !== undefined) this.#known.delete(oldest);
+    const [oldest] = this.#known.values();
+    if (this.#known.size >= MAX_KNOWN_TOKENS && oldest) this.#forget(oldest.principal.id);
     this.#known.set(text, caller);
+    this.#texts.set(caller.principal.id, text);
   }
 
-  #forget(ended: (caller: TokenCaller) => boolean): void {
-    for (const [text, caller] of this.#known) if (ended(caller)) this.#known.delete(text);
+  #forget(tokenId: string): void {
+    const text = this.#texts.get(tokenId);
+    if (text !== undefined) this.#known.delete(text);
+    this.#texts.delete(tokenId);
   }
 
   #keepEnded(id: string, cause: DomainError): void {

@@ -1,3 +1,4 @@
+import type { CryptoKey, JWK } from 'jose';
 import {
   CompactSign,
   calculateJwkThumbprint,
@@ -6,7 +7,6 @@ import {
   generateKeyPair,
   importJWK,
 } from 'jose';
-import type { CryptoKey, JWK } from 'jose';
 import { DomainError } from '../../core/domain-error.ts';
 import type { SigningKeyRecord } from './identity.ts';
 import type { SessionToken } from './session-token.ts';

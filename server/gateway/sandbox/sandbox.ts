@@ -44,8 +44,6 @@ export type NewSandbox = Pick<
   };
   /** Host uids to choose from, starting the search at `start`. Absent: none is needed. */
   readonly uids?: { readonly first: number; readonly last: number; readonly start: number };
-  /** Return the live sandbox of this name instead of refusing. */
-  readonly findByName: boolean;
   /** The most sandboxes there may be. */
   readonly limit: number;
 };
@@ -97,6 +95,6 @@ export interface SandboxStore {
       readonly ifExpiredAt?: number;
     },
   ): Promise<Sandbox | undefined>;
-  /** Forgets it. Its uid and name are free again. */
-  remove(id: string): Promise<void>;
+  /** Forgets it; its uid is free again. With `forgetRequest` a retry of its request makes a new one. */
+  remove(id: string, options: { readonly forgetRequest?: boolean }): Promise<void>;
 }

@@ -1,5 +1,5 @@
-import type { SqliteConnection } from './sqlite-connection.ts';
 import { DomainError } from '../../core/domain-error.ts';
+import type { SqliteConnection } from './sqlite-connection.ts';
 
 /**
  * The steps from an empty database to the newest schema. The database counts how many it took, in

@@ -64,6 +64,11 @@ export async function keepRequest(
     .execute();
 }
 
+/** Forgets the request that made this result, because it could not be made after all. */
+export async function forgetRequest(transaction: Kysely<Tables>, resultId: string): Promise<void> {
+  await transaction.deleteFrom('requests').where('result_id', '=', resultId).execute();
+}
+
 async function refuseWhenFull(transaction: Kysely<Tables>): Promise<void> {
   // Rows leave oldest first, so the span of the sequence bounds their number; each end is one index look-up.
   const ends = transaction.selectFrom('requests').select('sequence').limit(1);

@@ -1,6 +1,6 @@
 import type { Kysely, Selectable, Updateable } from 'kysely';
 import type { Insertion, NewSandbox, Sandbox, SandboxStore } from '../sandbox/sandbox.ts';
-import { findRequest, keepRequest } from './requests.ts';
+import { findRequest, forgetRequest, keepRequest } from './requests.ts';
 import type { SandboxTable, Tables } from './schema.ts';
 
 type Row = Selectable<SandboxTable>;
@@ -91,8 +91,11 @@ export class SandboxRows implements SandboxStore {
     });
   }
 
-  async remove(id: string): Promise<void> {
-    await this.#database.deleteFrom('sandboxes').where('id', '=', id).execute();
+  async remove(id: string, options: { readonly forgetRequest?: boolean }): Promise<void> {
+    await this.#database.transaction().execute(async (transaction) => {
+      await transaction.deleteFrom('sandboxes').where('id', '=', id).execute();
+      if (options.forgetRequest) await forgetRequest(transaction, id);
+    });
   }
 }
 

@@ -1,0 +1,67 @@
+import {
+  checkDuration,
+  checkLine,
+  checkMetadata,
+  checkRequestId,
+  type Metadata,
+} from '../../core/bounds.ts';
+import { invalidArgument } from '../../core/domain-error.ts';
+import { isId } from '../../core/id.ts';
+
+/** The longest name or namespace, in characters. */
+export const MAX_NAME_CHARS = 128;
+/** The namespace of names that come without one. */
+export const DEFAULT_NAMESPACE = 'default';
+/** How long a sandbox lives if the caller does not say, in milliseconds. */
+export const DEFAULT_TIMEOUT_MS = 24 * 60 * 60_000;
+/** By how much a sandbox's life is extended if the caller does not say, in milliseconds. */
+export const DEFAULT_EXTENSION_MS = 15 * 60_000;
+const LIFE = { minMs: 1000, maxMs: 30 * 24 * 60 * 60_000, range: '1 second to 30 days' };
+
+/** What a caller says of a sandbox to be created. */
+export type CreateSandboxRequest = {
+  /** Empty: every call creates. */
+  readonly requestId: string;
+  /** Empty: unnamed. */
+  readonly name: string;
+  /** Empty: {@link DEFAULT_NAMESPACE}. */
+  readonly namespace: string;
+  readonly metadata: Metadata;
+  /** Milliseconds. Absent: {@link DEFAULT_TIMEOUT_MS}. */
+  readonly timeoutMs?: number;
+};
+
+/** The request with its defaults filled in. Throws INVALID_ARGUMENT. */
+export function checkCreate(request: CreateSandboxRequest): Required<CreateSandboxRequest> {
+  return {
+    requestId: checkRequestId(request.requestId),
+    name: checkLine('name', request.name, { max: MAX_NAME_CHARS }),
+    namespace: checkNamespace(request.namespace),
+    metadata: checkMetadata(request.metadata),
+    timeoutMs: checkDuration('timeout', request.timeoutMs ?? DEFAULT_TIMEOUT_MS, LIFE),
+  };
+}
+
+/** A name that must be given. Throws INVALID_ARGUMENT. */
+export function checkName(name: string): string {
+  return checkLine('name', name, { min: 1, max: MAX_NAME_CHARS });
+}
+
+/** A namespace, or the default one. Throws INVALID_ARGUMENT. */
+export function checkNamespace(namespace: string): string {
+  return checkLine('namespace', namespace, { max: MAX_NAME_CHARS }) || DEFAULT_NAMESPACE;
+}
+
+/** How much longer a sandbox shall live, in milliseconds. Throws INVALID_ARGUMENT. */
+export function checkExtension(durationMs: number | undefined): number {
+  return checkDuration('duration', durationMs ?? DEFAULT_EXTENSION_MS, LIFE);
+}
+
+/** Throws INVALID_ARGUMENT unless this can be the id of a sandbox. */
+export function checkSandboxId(sandboxId: string): string {
+  if (isId('sbx', sandboxId)) return sandboxId;
+  throw invalidArgument(
+    'sandboxId',
+    'must be `sbx` and 26 letters and digits, as CreateSandbox returned it',
+  );
+}
