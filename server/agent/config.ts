@@ -1,3 +1,6 @@
+import { DomainError } from '../core/domain-error.ts';
+import { LOG_LEVELS } from '../core/log.ts';
+
 /** What an agent is told at its start, as JSON in its first argument. It holds no secret. */
 export type AgentConfig = {
   readonly sandboxId: string;
@@ -25,3 +28,44 @@ export const AGENT_PROTOCOL_VERSION = 1;
 
 /** Where a sandbox's files are, as the API spells it. */
 export const PROJECT_PATH = '/project';
+
+const TEXTS = ['sandboxId', 'bootId', 'projectDirectory', 'homeDirectory'];
+const NUMBERS = ['expiresAt', 'graceMs', 'listenFd'];
+
+/** Reads what an agent is told. Throws BAD_SETTING, which names the field. */
+export function parseAgentConfig(text: string): AgentConfig {
+  const config = parseObject(text);
+  for (const field of TEXTS)
+    check(field, typeof config[field] === 'string' && config[field] !== '');
+  for (const field of NUMBERS) check(field, Number.isFinite(config[field]));
+  check('previousBootIds', Array.isArray(config['previousBootIds']));
+  check(
+    'logLevel',
+    LOG_LEVELS.some((level) => level === config['logLevel']),
+  );
+  check(
+    'shellEnvironment',
+    typeof config['shellEnvironment'] === 'object' && config['shellEnvironment'] !== null,
+  );
+  // Every field was checked above; the gateway made the text from this very type.
+  return config as AgentConfig;
+}
+
+function parseObject(text: string): Record<string, unknown> {
+  try {
+    const value: unknown = JSON.parse(text);
+    if (typeof value === 'object' && value !== null) return { ...value };
+  } catch {}
+  throw new DomainError(
+    'BAD_SETTING',
+    "the agent's first argument must be its configuration as JSON",
+  );
+}
+
+function check(field: string, isValid: boolean): void {
+  if (!isValid)
+    throw new DomainError(
+      'BAD_SETTING',
+      `${field} of the agent's configuration is missing or malformed`,
+    );
+}

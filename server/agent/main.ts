@@ -1,0 +1,106 @@
+import { writeSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { AgentService } from '../../gen/computesdk/agent/v1/agent_service_pb.ts';
+import { TerminalService } from '../../gen/computesdk/v1/terminal_service_pb.ts';
+import { systemClock } from '../core/clock.ts';
+import { jsonLogger } from '../core/log.ts';
+import { rpcHandler } from '../rpc/connect-node.ts';
+import { PROJECT_PATH, parseAgentConfig } from './config.ts';
+import { closeInheritedDescriptors } from './descriptors.ts';
+import { Lifecycle } from './lifecycle.ts';
+import { agentService } from './rpc/agent-service.ts';
+import { connectionValues } from './rpc/connection.ts';
+import { callInterceptor } from './rpc/interceptor.ts';
+import { terminalService } from './rpc/terminal-service.ts';
+import { TerminalRegistry } from './terminal/registry.ts';
+
+/** Headers of a request, in bytes. */
+const MAX_HEADER_BYTES = 16 * 1024;
+/** A request must have arrived by then; the gateway sends what it has already. Answers may take for ever. */
+const REQUEST_TIMEOUT_MS = 30_000;
+/** An unused connection of the gateway is kept for this long. */
+const KEEP_ALIVE_TIMEOUT_MS = 75_000;
+/** How long calls may take to end before the agent goes. */
+const EXIT_MS = 1000;
+
+const config = parseAgentConfig(process.argv[2] ?? '');
+closeInheritedDescriptors([config.listenFd]);
+
+const clock = systemClock;
+const logger = jsonLogger({ write: writeLine, now: clock.now, level: config.logLevel });
+const ending = new AbortController();
+const terminals = new TerminalRegistry({
+  clock,
+  bootId: config.bootId,
+  previousBootIds: config.previousBootIds,
+  surroundings: {
+    projectPath: PROJECT_PATH,
+    projectDirectory: config.projectDirectory,
+    environment: { ...config.shellEnvironment, HOME: config.homeDirectory },
+  },
+});
+const lifecycle = new Lifecycle({
+  clock,
+  expiresAt: config.expiresAt,
+  graceMs: config.graceMs,
+  onEnd: (why) => void end(why),
+});
+const handler = rpcHandler({
+  routes: (router) => {
+    router.service(TerminalService, terminalService(terminals));
+    const { sandboxId, bootId } = config;
+    const endPrograms = () => terminals.close();
+    router.service(
+      AgentService,
+      agentService({ sandboxId, bootId, clock, lifecycle, endPrograms, exit }),
+    );
+  },
+  interceptors: [callInterceptor(logger, clock)],
+  contextValues: connectionValues,
+  shutdownSignal: ending.signal,
+  fallback: (_request, response) => {
+    response.statusCode = 404;
+    response.setHeader('Content-Type', 'application/json');
+    response.end('{"code":"unimplemented","message":"there is no such method"}');
+  },
+});
+const server = createServer(
+  {
+    maxHeaderSize: MAX_HEADER_BYTES,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
+  },
+  handler,
+);
+
+process.on('SIGTERM', () => void end('SIGTERM'));
+process.on('SIGINT', () => void end('SIGINT'));
+// The gateway's terminal is not this process's concern, and its going must not end programs.
+process.on('SIGHUP', () => {});
+server.listen({ fd: config.listenFd }, () => {
+  logger.info('agent ready', { sandboxId: config.sandboxId, bootId: config.bootId });
+});
+
+async function end(why: string): Promise<void> {
+  logger.info('agent ends', { why });
+  lifecycle.close();
+  await terminals.close();
+  exit();
+}
+
+/** Ends this process as soon as the calls that run are answered, and soon in any case. */
+function exit(): void {
+  setTimeout(() => process.exit(0), EXIT_MS).unref();
+  server.close(() => process.exit(0));
+  setImmediate(() => {
+    ending.abort();
+    server.closeIdleConnections();
+  });
+}
+
+/** Where standard error is gone or full, the line is lost rather than the agent. */
+function writeLine(line: string): void {
+  try {
+    writeSync(process.stderr.fd, line);
+  } catch {}
+}

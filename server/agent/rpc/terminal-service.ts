@@ -1,0 +1,116 @@
+import { durationMs } from '@bufbuild/protobuf/wkt';
+import type { HandlerContext, ServiceImpl } from '@connectrpc/connect';
+import type {
+  AttachTerminalRequest,
+  CreateTerminalRequest,
+  TerminalService,
+  WriteTerminalRequest,
+} from '../../../gen/computesdk/v1/terminal_service_pb.ts';
+import { untilAborted } from '../../core/abort.ts';
+import { invalidArgument } from '../../core/domain-error.ts';
+import type { Principal } from '../../core/principal.ts';
+import { principalFromHeaders } from '../../rpc/principal-headers.ts';
+import type { TerminalRegistry } from '../terminal/registry.ts';
+import { disconnectKey } from './connection.ts';
+import { toAttachResponse, toTerminal } from './terminal-messages.ts';
+
+const DEFAULT_COLS = 80;
+const DEFAULT_ROWS = 24;
+
+/** Serves the terminals of this sandbox. Who may call what was settled by the gateway. */
+export function terminalService(terminals: TerminalRegistry): ServiceImpl<typeof TerminalService> {
+  return {
+    async createTerminal(request, context) {
+      const created = await terminals.create(callerOf(context), createOptions(request));
+      const { session, writerId, readerId } = created;
+      return { terminal: toTerminal(session.state), writerId, readerId };
+    },
+    getTerminal: (request) => ({ terminal: toTerminal(terminals.get(request.terminalId).state) }),
+    listTerminals: () => ({
+      terminals: terminals.list().map((session) => toTerminal(session.state)),
+    }),
+    attachTerminal: (request, context) => attach(terminals, request, context),
+    acknowledgeTerminal({ terminalId, readerId, cursor }, context) {
+      const { subject } = callerOf(context);
+      terminals.get(terminalId).readers.acknowledge({ readerId, subject, cursor: Number(cursor) });
+      return {};
+    },
+    detachTerminal({ terminalId, readerId }, context) {
+      terminals.get(terminalId).readers.detach({ readerId, subject: callerOf(context).subject });
+      return {};
+    },
+    writeTerminal: (request, context) => write(terminals, request, context),
+    resizeTerminal({ terminalId, cols, rows }) {
+      terminals.get(terminalId).resize({ cols, rows });
+      return {};
+    },
+    signalTerminal({ terminalId, signal }) {
+      terminals.get(terminalId).signal(signal);
+      return {};
+    },
+    async destroyTerminal({ terminalId }) {
+      await terminals.destroy(terminalId);
+      return {};
+    },
+  };
+}
+
+async function* attach(
+  terminals: TerminalRegistry,
+  request: AttachTerminalRequest,
+  context: HandlerContext,
+) {
+  const { subject, scopes } = callerOf(context);
+  const session = terminals.get(request.terminalId);
+  const writerId = scopes.includes('terminal:write')
+    ? session.writers.open(subject, request.writerId)
+    : '';
+  const { readerId, incarnation, acknowledges, cursor, lease } = request;
+  const stream = session.attach({
+    ...{ subject, readerId, incarnation, acknowledges, writerId },
+    ...(cursor !== undefined && { cursor: Number(cursor) }),
+    ...(lease && { leaseMs: durationMs(lease) }),
+    disconnect: context.values.get(disconnectKey),
+  });
+  // At once, so that the lease starts when the connection ends, not when its buffers notice.
+  const close = () => stream.close();
+  context.signal.addEventListener('abort', close, { once: true });
+  try {
+    context.signal.throwIfAborted();
+    for await (const event of stream.events()) yield toAttachResponse(event);
+  } finally {
+    context.signal.removeEventListener('abort', close);
+    stream.close();
+  }
+}
+
+async function write(
+  terminals: TerminalRegistry,
+  request: WriteTerminalRequest,
+  context: HandlerContext,
+) {
+  const { writers } = terminals.get(request.terminalId);
+  const { writerId, data } = request;
+  const sequence = Number(request.sequence);
+  if (sequence === 0) {
+    await untilAborted(writers.writeUnnumbered(data), context.signal);
+    return { duplicate: false };
+  }
+  if (writerId === '') throw invalidArgument('writerId', 'is needed for numbered input');
+  const { subject } = callerOf(context);
+  return untilAborted(writers.write({ writerId, subject, sequence, data }), context.signal);
+}
+
+function createOptions(request: CreateTerminalRequest) {
+  const { requestId, name, shell, args, cwd, env, readerLease } = request;
+  return {
+    ...{ requestId, name, shell, args, cwd, env },
+    pty: request.pty ?? true,
+    size: { cols: request.cols ?? DEFAULT_COLS, rows: request.rows ?? DEFAULT_ROWS },
+    ...(readerLease && { readerLeaseMs: durationMs(readerLease) }),
+  };
+}
+
+function callerOf(context: HandlerContext): Principal {
+  return principalFromHeaders(context.requestHeader);
+}

@@ -1,0 +1,201 @@
+import type { ByteLog, LogPosition } from '../../core/byte-log.ts';
+import type { Clock, Timer } from '../../core/clock.ts';
+import { deferred } from '../../core/deferred.ts';
+import { DomainError } from '../../core/domain-error.ts';
+import type { TerminalEvent } from './events.ts';
+import type { TerminalLimits } from './limits.ts';
+import type { Reader } from './reader.ts';
+import type { ProcessExit, TerminalSize } from './terminal-process.ts';
+
+/** What a stream reads. */
+export interface ReaderSource {
+  readonly log: ByteLog<TerminalSize>;
+  /** How the program ended; all its output is in the log then. */
+  exit(): ProcessExit | undefined;
+}
+
+export type ReaderStreamOptions = {
+  readonly reader: Reader;
+  readonly source: ReaderSource;
+  readonly clock: Clock;
+  readonly limits: TerminalLimits;
+  readonly cursor: number;
+  readonly acknowledges: boolean;
+  readonly writerId: string;
+  /** Names the life of the log. */
+  readonly incarnation: string;
+  /** The cursor that belongs to another incarnation, if the reader came with one. */
+  readonly foreignCursor?: number;
+  /** Called when the reader's cursor moved. */
+  readonly onMoved: () => void;
+  /** Called once at the end. */
+  readonly onClosed: () => void;
+  /** Cuts the connection, which is the only way to end it while it takes nothing. */
+  readonly disconnect: () => void;
+};
+
+/**
+ * One connection's reading of a terminal. It holds a position, never bytes: a slow connection costs
+ * no memory. Replay and live output are the same read.
+ */
+export class ReaderStream {
+  readonly #options: ReaderStreamOptions;
+  readonly #position: LogPosition;
+  readonly #preamble: TerminalEvent[];
+  #wake: (() => void) | undefined;
+  /** Since when an event is being handed to the connection. */
+  #handingSince: number | undefined;
+  /** Since when nothing may be sent before an acknowledgement. */
+  #windowFullSince: number | undefined;
+  /** When the connection took its last event. */
+  #handedAt: number;
+  #stallTimer: Timer;
+  #closed = false;
+  #error: DomainError | undefined;
+
+  constructor(options: ReaderStreamOptions) {
+    const { reader, source, cursor, writerId, foreignCursor } = options;
+    this.#options = options;
+    this.#position = source.log.positionAt(cursor);
+    this.#handedAt = options.clock.monotonic();
+    const ready = {
+      type: 'ready',
+      cursor,
+      replayUntil: source.log.end,
+      incarnation: options.incarnation,
+      readerId: reader.id,
+      writerId,
+    } as const;
+    this.#preamble = [ready];
+    if (foreignCursor !== undefined) {
+      this.#preamble.push({ type: 'gap', from: foreignCursor, to: cursor, reason: 'INCARNATION' });
+    }
+    const gap = this.#skipGap();
+    if (gap) this.#preamble.push(gap);
+    reader.gapReason = 'SLOW_READER';
+    this.#stallTimer = this.#watchStall(options.limits.stallMs);
+  }
+
+  /** Whether it has ended. */
+  get isClosed(): boolean {
+    return this.#closed;
+  }
+
+  /** The events, until the exit or {@link ReaderStream.close}. Throws what the stream was closed with. */
+  async *events(): AsyncGenerator<TerminalEvent, void, undefined> {
+    try {
+      while (!this.#closed) {
+        const event = this.#next() ?? (await this.#wait());
+        if (!event) continue;
+        this.#handingSince = this.#options.clock.monotonic();
+        yield event;
+        this.#handed();
+        if (event.type === 'exited') return;
+      }
+      if (this.#error) throw this.#error;
+    } finally {
+      this.close();
+    }
+  }
+
+  /** Looks again whether there is something to read. */
+  wake(): void {
+    this.#wake?.();
+  }
+
+  /** The reader has processed everything before its cursor. */
+  acknowledged(): void {
+    this.#windowFullSince = undefined;
+    this.wake();
+  }
+
+  /** Ends the stream. Idempotent. */
+  close(error?: DomainError): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#error = error;
+    this.#stallTimer.clear();
+    this.#options.onClosed();
+    this.wake();
+  }
+
+  #next(): TerminalEvent | undefined {
+    const { log } = this.#options.source;
+    const first = this.#preamble.shift() ?? this.#skipGap();
+    if (first) return first;
+    const item = log.read(this.#position, this.#allowance());
+    if (item?.type === 'bytes') return { type: 'output', cursor: item.cursor, data: item.data };
+    if (item) return { type: 'resized', cursor: item.cursor, ...item.value };
+    const { cursor } = this.#position;
+    const exit = this.#options.source.exit();
+    if (exit && cursor === log.end) return { type: 'exited', cursor, exit };
+    if (cursor < log.end) this.#windowFullSince ??= this.#options.clock.monotonic();
+    return undefined;
+  }
+
+  /** Moves on to what is still held, and says so. */
+  #skipGap(): TerminalEvent | undefined {
+    const { reader, source, onMoved } = this.#options;
+    const from = this.#position.cursor;
+    const to = source.log.start;
+    if (from >= to) return undefined;
+    Object.assign(this.#position, source.log.positionAt(to));
+    // What is missing cannot be acknowledged, and must not use up the window.
+    reader.cursor = Math.max(reader.cursor, to);
+    onMoved();
+    return { type: 'gap', from, to, reason: reader.gapReason };
+  }
+
+  /** Most bytes that may be sent now. */
+  #allowance(): number {
+    const { reader, limits, acknowledges } = this.#options;
+    if (!acknowledges) return limits.messageBytes;
+    const room = reader.cursor + limits.windowBytes - this.#position.cursor;
+    return Math.min(Math.max(room, 0), limits.messageBytes);
+  }
+
+  #handed(): void {
+    const { acknowledges, reader, clock, onMoved } = this.#options;
+    this.#handedAt = clock.monotonic();
+    this.#handingSince = undefined;
+    if (acknowledges || this.#closed) return;
+    reader.cursor = this.#position.cursor;
+    onMoved();
+  }
+
+  /** Resolves when woken, or with a keep-alive when the connection got nothing for a while. */
+  async #wait(): Promise<TerminalEvent | undefined> {
+    const woken = deferred<TerminalEvent | undefined>();
+    const { clock, limits } = this.#options;
+    const delay = this.#handedAt + limits.keepAliveMs - clock.monotonic();
+    const timer = clock.setTimer(() => woken.resolve({ type: 'keepAlive' }), delay);
+    this.#wake = () => woken.resolve(undefined);
+    const event = await woken.promise;
+    timer.clear();
+    this.#wake = undefined;
+    return event;
+  }
+
+  #watchStall(delayMs: number): Timer {
+    const { clock, limits } = this.#options;
+    return clock.setTimer(() => {
+      const now = clock.monotonic();
+      const since = Math.min(this.#handingSince ?? now, this.#windowFullSince ?? now);
+      const remaining = since + limits.stallMs - now;
+      if (remaining > 0) this.#stallTimer = this.#watchStall(remaining);
+      else this.#stalled();
+    }, delayMs);
+  }
+
+  #stalled(): void {
+    const seconds = this.#options.limits.stallMs / 1000;
+    const isHanding = this.#handingSince !== undefined;
+    this.close(
+      new DomainError(
+        'SLOW_READER',
+        `the reader took nothing for ${seconds} s; it may attach again`,
+      ),
+    );
+    if (isHanding) this.#options.disconnect();
+  }
+}
