@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { delimiter, dirname, sep } from 'node:path';
 import { inRoot, root } from './paths.mjs';
 
@@ -62,16 +63,17 @@ function modernNode() {
     return process.execPath;
   }
   const args = ['exec', '--yes', '--allow-scripts=node', `--package=node@${version}`];
-  const print = ['--', 'node', '--print', 'process.execPath'];
+  const print = ['--', 'node', '--print', 'process.version + " " + process.execPath'];
   const result = spawnSync('npm', [...args, ...print], {
-    cwd: root,
+    // Not in our own folder, where npm would take a broken `node` package for the wanted one.
+    cwd: tmpdir(),
     env: environment(),
     encoding: 'utf8',
     stdio: ['ignore', 'pipe', 'inherit'],
   });
-  const path = result.stdout?.trim().split('\n').at(-1);
-  if (result.status !== 0 || !path) fail(`Node.js ${version} could not be had from npm`);
-  return path;
+  const [found, ...path] = (result.stdout ?? '').trim().split('\n').at(-1)?.split(' ') ?? [];
+  if (result.status !== 0 || found !== `v${version}`) fail(`npm did not give Node.js ${version}`);
+  return path.join(' ');
 }
 
 /** Our environment without the commands of node_modules, so that npm runs on the system's Node.js. */
