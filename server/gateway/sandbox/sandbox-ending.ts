@@ -43,8 +43,11 @@ export class SandboxEnding {
   }
 
   /** Ends a sandbox. No process and no file of it is left when this resolves. Idempotent. */
-  destroy(id: string): Promise<void> {
-    return this.#once(id, async () => {
+  async destroy(id: string): Promise<void> {
+    // An end that is under way may turn out to be none (the sandbox was extended), or fail.
+    await this.#ending.get(id)?.catch(() => {});
+    if (!this.#options.registry.get(id)) return;
+    await this.#once(id, async () => {
       await this.#mark(id, { reason: 'DESTROYED' });
       await this.#finish(id);
     });

@@ -141,20 +141,17 @@ export class Sandboxes {
   }
 
   /**
-   * Where a call into a sandbox goes; starts its agent if need be. No I/O while the agent lives.
-   * Throws NOT_FOUND, EXPIRED, SANDBOX_FAILED or AGENT_UNAVAILABLE.
+   * Where calls into a sandbox go; starts its agent if need be. No I/O while the agent lives.
+   * Throws NOT_FOUND, SANDBOX_FAILED or AGENT_UNAVAILABLE.
    */
-  async resolveForCall(
-    sandboxId: string,
-    caller: SandboxCaller,
-    signal: AbortSignal,
-  ): Promise<AgentEndpoint> {
-    const sandbox = this.requireForCall(sandboxId, caller);
+  async endpoint(sandboxId: string, signal: AbortSignal): Promise<AgentEndpoint> {
+    const sandbox = this.#options.registry.get(sandboxId);
+    if (!sandbox || sandbox.status === 'destroying') throw notFound(sandboxId);
     if (sandbox.status === 'failed') throw failed(sandbox);
     return await this.#options.agents.ensure(sandboxId, signal);
   }
 
-  /** The sandbox that a call goes to. Throws NOT_FOUND or EXPIRED. */
+  /** The sandbox that an authorized call goes to. No I/O. Throws NOT_FOUND or EXPIRED. */
   requireForCall(sandboxId: string, caller: SandboxCaller): Sandbox {
     const sandbox = this.#options.registry.get(checkSandboxId(sandboxId));
     const isTheirs =

@@ -1,0 +1,59 @@
+import type { ConnectRouter } from '@connectrpc/connect';
+import { AuthService } from '../../../gen/computesdk/v1/auth_service_pb.ts';
+import { SandboxService } from '../../../gen/computesdk/v1/sandbox_service_pb.ts';
+import { SessionTokenService } from '../../../gen/computesdk/v1/session_token_service_pb.ts';
+import type { Clock } from '../../core/clock.ts';
+import type { Logger } from '../../core/log.ts';
+import { type HttpHandler, rpcHandler } from '../../rpc/connect-node.ts';
+import type { Authentication } from '../auth/authenticator.ts';
+import type { SessionTokens } from '../auth/session-tokens.ts';
+import type { Sandboxes } from '../sandbox/sandbox-service.ts';
+import { authService } from './auth-service.ts';
+import { contextOf } from './call-context.ts';
+import { callGate } from './call-gate.ts';
+import { CallLog } from './call-log.ts';
+import { sandboxService } from './sandbox-service.ts';
+import { sessionTokenService } from './session-token-service.ts';
+
+/** The services that this gateway serves for callers with a credential. */
+export const GATEWAY_SERVICES = [SandboxService, SessionTokenService, AuthService] as const;
+
+export type GatewayRpcOptions = {
+  readonly sandboxes: Sandboxes;
+  readonly tokens: SessionTokens;
+  readonly authentication: Authentication;
+  readonly sandboxUrl: (sandboxId: string) => string;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** Registers the services that need no credential. */
+  readonly publicRoutes?: (router: ConnectRouter) => void;
+  readonly shutdownSignal?: AbortSignal;
+  /** Takes the requests whose path is no method of the gateway. */
+  readonly fallback: HttpHandler;
+};
+
+/** The services of the gateway, and what stands before them: authentication, authorization, the log. */
+export function gatewayRpc(options: GatewayRpcOptions): HttpHandler {
+  const { authentication, clock, logger, shutdownSignal } = options;
+  const callLog = new CallLog({ clock, logger });
+  return rpcHandler({
+    routes: gatewayRoutes(options),
+    requestGate: callGate({ authentication, clock, callLog }),
+    interceptors: [callLog.interceptor()],
+    contextValues: contextOf,
+    fallback: options.fallback,
+    ...(shutdownSignal && { shutdownSignal }),
+  });
+}
+
+/** The routes of the gateway's services. */
+export function gatewayRoutes(
+  options: Pick<GatewayRpcOptions, 'sandboxes' | 'tokens' | 'sandboxUrl' | 'publicRoutes'>,
+): (router: ConnectRouter) => void {
+  return (router) => {
+    router.service(SandboxService, sandboxService(options));
+    router.service(SessionTokenService, sessionTokenService(options.tokens));
+    router.service(AuthService, authService());
+    options.publicRoutes?.(router);
+  };
+}
