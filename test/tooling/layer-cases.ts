@@ -83,7 +83,12 @@ const adapterCases: readonly LayerCase[] = [
   {
     path: 'server/gateway/rpc/agent-client.ts',
     refused: vendorsBut('@connectrpc/connect-node'),
-    allowed: ['@connectrpc/connect-node', ...CONNECT, '../../agent/config.ts'],
+    allowed: [
+      '@connectrpc/connect-node',
+      ...CONNECT,
+      '../../agent/config.ts',
+      '../../../gen/computesdk/agent/v1/agent_service_pb.ts',
+    ],
   },
   {
     path: 'client/connection/transport.ts',
