@@ -1,0 +1,291 @@
+import {
+  endsAccess,
+  isNetworkFailure,
+  isTransient,
+  SandboxError,
+  toSandboxError,
+  unreachable,
+} from '../errors.ts';
+import { abortError, linkController, sleep, waitFor } from './abort.ts';
+import { Backoff } from './backoff.ts';
+import type { Clock } from './clock.ts';
+import type { CloseReason, ConnectionState } from './connection-state.ts';
+import { type Gate, newGate } from './gate.ts';
+import { askOnce, type Probe, reach } from './reach.ts';
+import type { WakeSignals } from './wake-signals.ts';
+import { Watchdog } from './watchdog.ts';
+
+/** What a connection is made of. */
+export type ConnectionParts = {
+  /** Verifies the credential and, with it, the way to the gateway. */
+  readonly probe: Probe;
+  readonly clock: Clock;
+  readonly wakeSignals: WakeSignals;
+  readonly onState: (state: ConnectionState) => void;
+};
+
+/** How a call is retried. */
+export type CallOptions = {
+  readonly signal?: AbortSignal | undefined;
+  /** Absent: up to 30 s. `forever`: until it succeeds, is refused, or the signal fires. */
+  readonly retry?: 'forever';
+  /** Refusals that are worth another try although they are not transient in general. */
+  readonly alsoRetry?: (error: SandboxError) => boolean;
+};
+
+/** How long a call is retried. */
+export const RETRY_LIMIT_MS = 30_000;
+/** How long the first contact is tried: whoever mistyped an address wants to know soon. */
+export const FIRST_CONTACT_LIMIT_MS = 5_000;
+/** How long a question to a connection that may be dead is waited for. */
+const PROBE_LIMIT_MS = 1_500;
+/** Calls open for longer than this when the connection came back are asked again. */
+const HUNG_AFTER_MS = 1_000;
+
+/**
+ * The way to one sandbox, shared by all its streams and calls. When one of them fails by the
+ * network, one prober looks for the way back and all others wait for it.
+ */
+export class Connection {
+  readonly clock: Clock;
+  readonly watchdog: Watchdog;
+  readonly #parts: ConnectionParts;
+  readonly #closed = new AbortController();
+  /** Calls under way, with the time they started. */
+  readonly #attempts = new Map<{ abort(reason: unknown): void }, number>();
+  #state: ConnectionState = { state: 'connecting' };
+  /** Closed while there is no way; a new one for every interruption. */
+  #gate: Gate = newGate();
+  /** Counts how often the way was found; a failure of an older way says nothing about this one. */
+  #generation = 0;
+  #probing: Promise<boolean> | undefined;
+  #skipDelay: (() => void) | undefined;
+  #awake = 0;
+  #stopWake: (() => void) | undefined;
+
+  constructor(parts: ConnectionParts) {
+    this.#parts = parts;
+    this.clock = parts.clock;
+    this.watchdog = new Watchdog(parts.clock, () => this.wake());
+  }
+
+  get state(): ConnectionState {
+    return this.#state;
+  }
+
+  /** Fires when the connection is over for good; its reason is a {@link SandboxError}. */
+  get closed(): AbortSignal {
+    return this.#closed.signal;
+  }
+
+  /** Verifies the credential. Tries for five seconds if the network is to blame. */
+  async open(signal?: AbortSignal): Promise<void> {
+    const caller = linkController(signal, this.closed);
+    const backoff = new Backoff(this.clock.random);
+    const startedMs = this.clock.now();
+    try {
+      for (;;) {
+        try {
+          await reach(this.#parts.probe, this.clock, caller.signal);
+          break;
+        } catch (error) {
+          const failure = toSandboxError(error);
+          const delayMs = backoff.next();
+          const waitedMs = this.clock.now() - startedMs;
+          if (!isTransient(failure) || waitedMs + delayMs > FIRST_CONTACT_LIMIT_MS) {
+            this.close(failure.code, failure);
+            throw failure;
+          }
+          await sleep(this.clock, delayMs, caller.signal);
+        }
+      }
+    } finally {
+      caller.unlink();
+    }
+    this.assumeConnected();
+  }
+
+  /** A call of the same credential just succeeded, so there is no need to verify it. */
+  assumeConnected(): void {
+    if (this.#state.state === 'closed' || this.#state.state === 'connected') return;
+    this.#generation += 1;
+    this.#set({ state: 'connected' });
+    this.#gate.open();
+    const hungBefore = this.clock.now() - HUNG_AFTER_MS;
+    for (const [attempt, startedMs] of this.#attempts) {
+      if (startedMs < hungBefore) attempt.abort(unreachable('the connection was replaced'));
+    }
+  }
+
+  /** Waits until there is a way, and names it. */
+  async enter(signal: AbortSignal): Promise<number> {
+    if (this.#state.state !== 'connected') await waitFor(this.#gate.passed, signal);
+    return this.#generation;
+  }
+
+  /** Makes a call, again and again if the network or a restart is to blame. */
+  async call<T>(
+    operation: (signal: AbortSignal) => Promise<T>,
+    options: CallOptions = {},
+  ): Promise<T> {
+    const caller = linkController(options.signal, this.closed);
+    const backoff = new Backoff(this.clock.random);
+    let lastFailure = unreachable(`no connection within ${RETRY_LIMIT_MS} ms`);
+    const timer =
+      options.retry === 'forever'
+        ? undefined
+        : this.clock.setTimer(() => caller.abort(lastFailure), RETRY_LIMIT_MS);
+    try {
+      for (;;) {
+        const generation = await this.enter(caller.signal);
+        try {
+          return await this.#attempt(operation, caller.signal);
+        } catch (error) {
+          if (caller.signal.aborted) throw abortError(caller.signal);
+          const failure = toSandboxError(error);
+          if (!isTransient(failure) && !options.alsoRetry?.(failure)) {
+            this.noteRefusal(failure);
+            throw failure;
+          }
+          lastFailure = failure;
+          if (isNetworkFailure(failure)) this.reportFailure(generation);
+          const delayMs = Math.max(backoff.next(), failure.retryAfterMs ?? 0);
+          await sleep(this.clock, delayMs, caller.signal);
+        }
+      }
+    } finally {
+      timer?.clear();
+      caller.unlink();
+    }
+  }
+
+  /** The way that `enter` named does not work any more. */
+  reportFailure(generation: number): void {
+    if (this.#state.state !== 'connected' || generation !== this.#generation) return;
+    this.#gate = newGate();
+    void this.#reconnect();
+  }
+
+  /** A call was refused: ends the connection if that is what it means. */
+  noteRefusal(failure: SandboxError): void {
+    if (!endsAccess(failure)) return;
+    // The thing that the call named may be gone, or the scope missing, while access is fine.
+    if (failure.code === 'not_found' || failure.code === 'permission_denied') void this.probe();
+    else if (failure.code === 'destroyed') void this.probe();
+    else this.close(failure.code, failure);
+  }
+
+  /** Asks the gateway for a sign of life, now. */
+  probe(): Promise<boolean> {
+    this.#skipDelay?.();
+    if (this.#state.state !== 'connected') return Promise.resolve(false);
+    this.#probing ??= this.#ask().finally(() => {
+      this.#probing = undefined;
+    });
+    return this.#probing;
+  }
+
+  /** The platform hints that the network may be back, or another one. */
+  wake(): void {
+    this.watchdog.suspect();
+    void this.probe();
+  }
+
+  /** Listens to the platform's hints until the returned function is called. */
+  stayAwake(): () => void {
+    this.#awake += 1;
+    this.#stopWake ??= this.#parts.wakeSignals(() => this.wake());
+    return () => {
+      this.#awake -= 1;
+      if (this.#awake > 0) return;
+      this.#stopWake?.();
+      this.#stopWake = undefined;
+    };
+  }
+
+  /** Ends it for good. Idempotent. */
+  close(reason: CloseReason, cause?: SandboxError): void {
+    if (this.closed.aborted) return;
+    const error = cause
+      ? new SandboxError('access_ended', `access to the sandbox ended: ${cause.message}`, { cause })
+      : new SandboxError('closed', 'the sandbox was disconnected');
+    this.#set({ state: 'closed', reason });
+    this.#closed.abort(error);
+    this.#gate.fail(error);
+  }
+
+  async #attempt<T>(
+    operation: (signal: AbortSignal) => Promise<T>,
+    signal: AbortSignal,
+  ): Promise<T> {
+    const attempt = linkController(signal);
+    this.#attempts.set(attempt, this.clock.now());
+    const watch = this.watchdog.watch({
+      onQuiet: () => void this.probe(),
+      // The probe decides about the connection; a call that hangs on a good one is just repeated.
+      onDead: () => attempt.abort(new SandboxError('deadline_exceeded', 'no answer within 12 s')),
+    });
+    try {
+      return await operation(attempt.signal);
+    } catch (error) {
+      throw attempt.signal.aborted ? abortError(attempt.signal) : error;
+    } finally {
+      watch.stop();
+      this.#attempts.delete(attempt);
+      attempt.unlink();
+    }
+  }
+
+  async #ask(): Promise<boolean> {
+    const generation = this.#generation;
+    try {
+      await askOnce(this.#parts.probe, PROBE_LIMIT_MS, this.clock, this.closed);
+      return true;
+    } catch (error) {
+      const failure = toSandboxError(error);
+      if (endsAccess(failure)) this.close(failure.code, failure);
+      else this.reportFailure(generation);
+      return false;
+    }
+  }
+
+  async #reconnect(): Promise<void> {
+    const backoff = new Backoff(this.clock.random);
+    const sleepAgain = this.stayAwake();
+    try {
+      while (!this.closed.aborted) {
+        const inMs = Math.round(backoff.next());
+        this.#set({ state: 'reconnecting', attempt: backoff.attempts, inMs });
+        await this.#delay(inMs);
+        try {
+          await reach(this.#parts.probe, this.clock, this.closed);
+          this.assumeConnected();
+          return;
+        } catch (error) {
+          const failure = toSandboxError(error);
+          if (endsAccess(failure)) this.close(failure.code, failure);
+        }
+      }
+    } finally {
+      sleepAgain();
+    }
+  }
+
+  async #delay(delayMs: number): Promise<void> {
+    const pause = linkController(this.closed);
+    this.#skipDelay = () => pause.abort();
+    try {
+      await sleep(this.clock, delayMs, pause.signal);
+    } catch {
+      // Skipped, or closed: the loop sees which.
+    } finally {
+      this.#skipDelay = undefined;
+      pause.unlink();
+    }
+  }
+
+  #set(state: ConnectionState): void {
+    this.#state = state;
+    this.#parts.onState(state);
+  }
+}

@@ -1,0 +1,246 @@
+import { durationMs } from '@bufbuild/protobuf/wkt';
+import { Code, ConnectError } from '@connectrpc/connect';
+import { ErrorDetailSchema, ErrorReason } from '../gen/computesdk/v1/error_pb.ts';
+
+/**
+ * What went wrong, for a program to branch on.
+ *
+ * - `invalid_argument`: an argument is missing, malformed or out of bounds; `field` names it.
+ * - `not_found`: the named thing does not exist, or the credential may not know that it does.
+ * - `already_exists`: a live sandbox of the namespace has this name.
+ * - `unauthenticated`, `revoked`, `expired`: the credential is not valid, or not any more.
+ * - `permission_denied`, `origin_not_allowed`: the credential, or the page's origin, does not allow it.
+ * - `destroyed`: the sandbox or terminal was destroyed meanwhile.
+ * - `limit_reached`, `too_large`: a limit that the message names; `retryAfterMs` if waiting helps.
+ * - `lost`: the process that held the state died and the state with it. Files are still there.
+ * - `exited`: the terminal's program has ended, so it takes no input.
+ * - `spawn_failed`: the shell could not be started.
+ * - `queue_full`: 1 MiB of input waits already; the write was not accepted.
+ * - `outcome_unknown`: the server forgot this writer, so whether the input was applied is unknown.
+ * - `access_ended`: the credential ended while it was in use; `cause` says how.
+ * - `closed`: the sandbox object was disconnected by its owner.
+ * - `canceled`: the caller's `AbortSignal` fired.
+ * - `unreachable`: no answer from the address, or none that a gateway would give.
+ * - `unavailable`, `agent_unavailable`, `shutting_down`, `deadline_exceeded`: try again later.
+ * - `sandbox_failed`: the sandbox died too often and is not started again.
+ * - `bad_sandbox_response`: the sandbox answered outside of the protocol.
+ * - the others: conditions of the protocol that the SDK handles itself, or defects.
+ */
+export type SandboxErrorCode =
+  | 'access_ended'
+  | 'agent_unavailable'
+  | 'already_exists'
+  | 'bad_sandbox_response'
+  | 'canceled'
+  | 'closed'
+  | 'conflict'
+  | 'cursor_out_of_range'
+  | 'deadline_exceeded'
+  | 'destroyed'
+  | 'exited'
+  | 'expired'
+  | 'failed_precondition'
+  | 'internal'
+  | 'invalid_argument'
+  | 'limit_reached'
+  | 'lost'
+  | 'not_found'
+  | 'origin_not_allowed'
+  | 'outcome_unknown'
+  | 'permission_denied'
+  | 'queue_full'
+  | 'revoked'
+  | 'sandbox_failed'
+  | 'shutting_down'
+  | 'slow_reader'
+  | 'spawn_failed'
+  | 'too_large'
+  | 'unauthenticated'
+  | 'unavailable'
+  | 'unimplemented'
+  | 'unknown'
+  | 'unreachable'
+  | 'writer_expired';
+
+/** What a {@link SandboxError} carries beside its code and message. */
+export interface SandboxErrorOptions {
+  /** The argument that was refused, for example `expiresIn`. */
+  readonly field?: string | undefined;
+  /** How long to wait before trying again, in milliseconds. */
+  readonly retryAfterMs?: number | undefined;
+  readonly cause?: unknown;
+}
+
+/**
+ * The one error class of the SDK. Branch on `code`; the message is for people.
+ *
+ * @example
+ * try {
+ *   await sandbox.terminal.retrieve(id);
+ * } catch (error) {
+ *   if (error instanceof SandboxError && error.code === 'not_found') return undefined;
+ *   throw error;
+ * }
+ */
+export class SandboxError extends Error {
+  override readonly name = 'SandboxError';
+  /** What went wrong. */
+  readonly code: SandboxErrorCode;
+  /** The argument that was refused, for example `expiresIn`. */
+  readonly field: string | undefined;
+  /** How long to wait before trying again, in milliseconds. Undefined where that does not help. */
+  readonly retryAfterMs: number | undefined;
+
+  constructor(code: SandboxErrorCode, message: string, options: SandboxErrorOptions = {}) {
+    super(message, options.cause === undefined ? {} : { cause: options.cause });
+    this.code = code;
+    this.field = options.field;
+    this.retryAfterMs = options.retryAfterMs;
+  }
+}
+
+/** The one table from what travels to what the caller sees: the reason first, else the status. */
+const BY_REASON: Readonly<Partial<Record<number, SandboxErrorCode>>> = {
+  [ErrorReason.INVALID_ARGUMENT]: 'invalid_argument',
+  [ErrorReason.NOT_FOUND]: 'not_found',
+  [ErrorReason.UNAUTHENTICATED]: 'unauthenticated',
+  [ErrorReason.PERMISSION_DENIED]: 'permission_denied',
+  [ErrorReason.REVOKED]: 'revoked',
+  [ErrorReason.EXPIRED]: 'expired',
+  [ErrorReason.DESTROYED]: 'destroyed',
+  [ErrorReason.LIMIT_REACHED]: 'limit_reached',
+  [ErrorReason.LOST]: 'lost',
+  [ErrorReason.AGENT_UNAVAILABLE]: 'agent_unavailable',
+  [ErrorReason.SANDBOX_FAILED]: 'sandbox_failed',
+  [ErrorReason.WRITER_EXPIRED]: 'writer_expired',
+  [ErrorReason.EXITED]: 'exited',
+  [ErrorReason.SPAWN_FAILED]: 'spawn_failed',
+  [ErrorReason.CURSOR_OUT_OF_RANGE]: 'cursor_out_of_range',
+  [ErrorReason.TOO_LARGE]: 'too_large',
+  [ErrorReason.SLOW_READER]: 'slow_reader',
+  [ErrorReason.BAD_SANDBOX_RESPONSE]: 'bad_sandbox_response',
+  [ErrorReason.SHUTTING_DOWN]: 'shutting_down',
+  [ErrorReason.ORIGIN_NOT_ALLOWED]: 'origin_not_allowed',
+  [ErrorReason.INTERNAL]: 'internal',
+  [ErrorReason.CONFLICT]: 'conflict',
+};
+const BY_STATUS: Readonly<Record<Code, SandboxErrorCode>> = {
+  [Code.Canceled]: 'canceled',
+  [Code.Unknown]: 'unknown',
+  [Code.InvalidArgument]: 'invalid_argument',
+  [Code.DeadlineExceeded]: 'deadline_exceeded',
+  [Code.NotFound]: 'not_found',
+  [Code.AlreadyExists]: 'already_exists',
+  [Code.PermissionDenied]: 'permission_denied',
+  [Code.ResourceExhausted]: 'limit_reached',
+  [Code.FailedPrecondition]: 'failed_precondition',
+  [Code.Aborted]: 'conflict',
+  [Code.OutOfRange]: 'cursor_out_of_range',
+  [Code.Unimplemented]: 'unimplemented',
+  [Code.Internal]: 'internal',
+  [Code.Unavailable]: 'unavailable',
+  [Code.DataLoss]: 'bad_sandbox_response',
+  [Code.Unauthenticated]: 'unauthenticated',
+};
+
+/** Statuses that count although only an HTTP status, not a server of ours, said so. */
+const TRUSTED_HTTP_STATUSES: ReadonlySet<Code> = new Set([
+  Code.Unauthenticated,
+  Code.PermissionDenied,
+  Code.Unimplemented,
+]);
+
+/** Translates whatever a call threw. */
+export function toSandboxError(error: unknown): SandboxError {
+  if (error instanceof SandboxError) return error;
+  if (isAbort(error)) return canceled(error);
+  const connectError = ConnectError.from(error);
+  if (!connectError.isWireError && !TRUSTED_HTTP_STATUSES.has(connectError.code)) {
+    if (connectError.code === Code.Canceled) return canceled(error);
+    return unreachable(describeFailure(connectError), error);
+  }
+  const [detail] = connectError.findDetails(ErrorDetailSchema);
+  const code = (detail && BY_REASON[detail.reason]) ?? BY_STATUS[connectError.code] ?? 'unknown';
+  return new SandboxError(code, connectError.rawMessage || code.replaceAll('_', ' '), {
+    field: detail?.field || undefined,
+    retryAfterMs: detail?.retryAfter && durationMs(detail.retryAfter),
+    cause: connectError,
+  });
+}
+
+/** The error for an argument that is missing, malformed or out of bounds. */
+export function invalidArgument(field: string, problem: string): SandboxError {
+  return new SandboxError('invalid_argument', `${field}: ${problem}`, { field });
+}
+
+/** The error for a call that its caller's signal ended. */
+export function canceled(cause: unknown): SandboxError {
+  return new SandboxError('canceled', 'the call was canceled by its caller', { cause });
+}
+
+/** The error for an address that gives no answer, or none that a gateway would give. */
+export function unreachable(problem: string, cause?: unknown): SandboxError {
+  return new SandboxError('unreachable', `the gateway cannot be reached: ${problem}`, { cause });
+}
+
+/** Whether the network, or something between here and the gateway, is to blame. */
+export function isNetworkFailure(error: SandboxError): boolean {
+  switch (error.code) {
+    case 'unreachable':
+    case 'unavailable':
+    case 'shutting_down':
+      return true;
+    default:
+      return false;
+  }
+}
+
+/** Whether the same call may succeed a little later. */
+export function isTransient(error: SandboxError): boolean {
+  switch (error.code) {
+    case 'agent_unavailable':
+    case 'conflict':
+    case 'deadline_exceeded':
+    case 'internal':
+    case 'slow_reader':
+    case 'unknown':
+      return true;
+    default:
+      return isNetworkFailure(error);
+  }
+}
+
+/**
+ * Whether an answer about the credential ends access. Asked about a single terminal, `not_found`,
+ * `destroyed` and `permission_denied` may be about that terminal only.
+ */
+export function endsAccess(error: SandboxError): boolean {
+  switch (error.code) {
+    case 'unauthenticated':
+    case 'revoked':
+    case 'expired':
+    case 'permission_denied':
+    case 'origin_not_allowed':
+    case 'not_found':
+    case 'destroyed':
+      return true;
+    default:
+      return false;
+  }
+}
+
+function isAbort(error: unknown): boolean {
+  return error instanceof Error && error.name === 'AbortError';
+}
+
+/** fetch() hides the cause of a failure one or two levels deep. */
+function describeFailure(error: ConnectError): string {
+  let text = error.rawMessage || 'no answer';
+  let cause: unknown = error.cause;
+  for (let depth = 0; depth < 3 && cause instanceof Error; depth += 1) {
+    const { code } = cause as { code?: unknown };
+    if (typeof code === 'string') text += ` (${code})`;
+    cause = cause.cause;
+  }
+  return text;
+}

@@ -1,0 +1,14 @@
+export type { CloseReason, ConnectionState } from './connection/connection-state.ts';
+export type { GapReason } from './connection/resumable-stream.ts';
+export type { EventMap, Listener, Unsubscribe } from './emitter.ts';
+export { SandboxError, type SandboxErrorCode, type SandboxErrorOptions } from './errors.ts';
+export { type ConnectOptions, Sandbox, type SandboxEvents } from './sandbox.ts';
+export { type SignalOption, Terminal, type TerminalStatus } from './terminal.ts';
+export type {
+  TerminalDataInfo,
+  TerminalEvents,
+  TerminalExit,
+  TerminalGap,
+  TerminalSize,
+} from './terminal-events.ts';
+export { type TerminalCreateOptions, Terminals } from './terminals.ts';

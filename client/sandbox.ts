@@ -1,0 +1,162 @@
+/// <reference lib="esnext.disposable" preserve="true" />
+import { createClient } from '@connectrpc/connect';
+import { AuthService } from '../gen/computesdk/v1/auth_service_pb.ts';
+import { TerminalService } from '../gen/computesdk/v1/terminal_service_pb.ts';
+import { type Clock, systemClock } from './connection/clock.ts';
+import { Connection } from './connection/connection.ts';
+import type { ConnectionState } from './connection/connection-state.ts';
+import { bearerCredential, type Credential } from './connection/credential.ts';
+import { httpTransport, type TransportFactory } from './connection/transport.ts';
+import { pageWakeSignals, type WakeSignals } from './connection/wake-signals.ts';
+import { Emitter, type Listener, type Unsubscribe } from './emitter.ts';
+import type { SignalOption, TerminalContext } from './terminal.ts';
+import { Terminals } from './terminals.ts';
+import { toBaseUrl } from './values.ts';
+
+/** Where a sandbox is and what opens it. */
+export interface ConnectOptions extends SignalOption {
+  /** The sandbox's address: `sandbox.url` of the backend. */
+  readonly url: string;
+  /** A session token of this sandbox. */
+  readonly token: string;
+}
+
+/** The events of a sandbox and what their listeners get. */
+export type SandboxEvents = {
+  /** The connection's state changed. */
+  readonly connection: readonly [state: ConnectionState];
+};
+
+/** What a sandbox is made of; a test puts its own in. @internal */
+export type SandboxParts = {
+  readonly url: string;
+  readonly credential: Credential;
+  readonly transport?: TransportFactory;
+  readonly clock?: Clock;
+  readonly wakeSignals?: WakeSignals;
+};
+
+/** How long a disconnect waits for the server to hear of it, in milliseconds. */
+const GOODBYE_LIMIT_MS = 1_000;
+
+/**
+ * A sandbox, as a browser or any other client with a credential for it sees it.
+ *
+ * @example
+ * const sandbox = await Sandbox.connect({ url: sandboxUrl, token: sessionToken });
+ * const terminal = await sandbox.terminal.create({ pty: true });
+ * terminal.on('output', (data) => console.log(data));
+ */
+export class Sandbox {
+  /** The sandbox's address. */
+  readonly url: string;
+  /** The sandbox's terminals. */
+  readonly terminal: Terminals;
+  readonly #connection: Connection;
+  readonly #context: TerminalContext;
+  readonly #emitter = new Emitter<SandboxEvents>();
+
+  /** @internal */
+  protected constructor(parts: SandboxParts) {
+    const { credential, clock = systemClock, wakeSignals = pageWakeSignals } = parts;
+    this.url = toBaseUrl('url', parts.url);
+    const transport = (parts.transport ?? httpTransport)(this.url, credential);
+    const auth = createClient(AuthService, transport);
+    this.#connection = new Connection({
+      probe: (signal) => auth.whoAmI({}, { signal }),
+      clock,
+      wakeSignals,
+      onState: (state) => this.#emitter.emit('connection', state),
+    });
+    this.#context = {
+      connection: this.#connection,
+      client: createClient(TerminalService, transport),
+      attached: new Set(),
+    };
+    this.terminal = new Terminals(this.#context);
+  }
+
+  /**
+   * Connects to a sandbox. Resolves when the gateway has accepted the token for this sandbox.
+   *
+   * @throws SandboxError `invalid_argument` (`field` is `url` or `token`), `unauthenticated`,
+   * `revoked` or `expired` (the token), `permission_denied` or `not_found` (it opens another
+   * sandbox), `unreachable` (nothing answers there, after five seconds), `canceled`.
+   *
+   * @example
+   * const sandbox = await Sandbox.connect({ url: sandboxUrl, token: sessionToken });
+   */
+  static async connect(options: ConnectOptions): Promise<Sandbox> {
+    const { url, token, signal } = options;
+    return Sandbox.open({ url, credential: bearerCredential(token, 'token') }, signal);
+  }
+
+  /** @internal */
+  static async open(parts: SandboxParts, signal?: AbortSignal): Promise<Sandbox> {
+    const sandbox = new Sandbox(parts);
+    await sandbox.#connection.open(signal);
+    return sandbox;
+  }
+
+  /** How the sandbox is connected just now. */
+  get connection(): ConnectionState {
+    return this.#connection.state;
+  }
+
+  /**
+   * Listens to changes of the connection.
+   *
+   * @returns how to take the listener off again.
+   *
+   * @example
+   * sandbox.on('connection', (connection) => {
+   *   if (connection.state === 'reconnecting') showBanner(`Reconnecting in ${connection.inMs} ms`);
+   *   if (connection.state === 'closed') showLogin(connection.reason);
+   * });
+   */
+  on<K extends keyof SandboxEvents>(event: K, listener: Listener<SandboxEvents, K>): Unsubscribe {
+    return this.#emitter.on(event, listener);
+  }
+
+  /** Listens to one occurrence of an event. */
+  once<K extends keyof SandboxEvents>(event: K, listener: Listener<SandboxEvents, K>): Unsubscribe {
+    return this.#emitter.on(event, listener, true);
+  }
+
+  /** Takes a listener off. */
+  off<K extends keyof SandboxEvents>(event: K, listener: Listener<SandboxEvents, K>): void {
+    this.#emitter.off(event, listener);
+  }
+
+  /**
+   * Lets go of the sandbox, which runs on. Streams end, input that waits is refused with `closed`.
+   * Idempotent, never throws.
+   */
+  async disconnect(): Promise<void> {
+    const { attached } = this.#context;
+    if (attached.size > 0 && this.#connection.state.state === 'connected') {
+      const limit = new AbortController();
+      const timer = this.#connection.clock.setTimer(() => limit.abort(), GOODBYE_LIMIT_MS);
+      await Promise.allSettled(
+        [...attached].map((terminal) => terminal.detach({ signal: limit.signal })),
+      );
+      timer.clear();
+    }
+    this.#connection.close('disconnected');
+  }
+
+  /** The same as {@link Sandbox.disconnect}. */
+  close(): Promise<void> {
+    return this.disconnect();
+  }
+
+  /** `await using sandbox = …` disconnects at the end of the block, where the language has it. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.disconnect();
+  }
+
+  /** A call of this credential succeeded just now. @internal */
+  protected assumeConnected(): void {
+    this.#connection.assumeConnected();
+  }
+}
