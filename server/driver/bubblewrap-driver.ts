@@ -59,8 +59,8 @@ export class BubblewrapDriver implements Driver {
   readonly isolated = true;
   readonly #options: BubblewrapDriverOptions;
   readonly #sockets = new AgentSockets();
-  /** What the installed bubblewrap can do; asked once. */
-  #features: Promise<BubblewrapFeatures> | undefined;
+  /** What the installed bubblewrap can do; asked once it answered. */
+  #features: BubblewrapFeatures | undefined;
 
   constructor(options: BubblewrapDriverOptions) {
     this.#options = options;
@@ -145,8 +145,9 @@ export class BubblewrapDriver implements Driver {
     const etcNames = await writeEtc(directory, { hostname: sandboxId, egress });
     const mounts = boxMounts({ folders, program, etc: join(directory, 'etc'), etcNames });
     const stage = uid === undefined ? undefined : chooseStage(mounts);
+    this.#features ??= await readFeatures();
     const inner = bubblewrapArguments({
-      features: await (this.#features ??= readFeatures()),
+      features: this.#features,
       hostname: sandboxId,
       mounts: stagedMounts(mounts, stage),
       sharedEtc: await sharedEtc(),
