@@ -1,0 +1,93 @@
+import type { ConnectRouter } from '@connectrpc/connect';
+import { TerminalService } from '../../gen/computesdk/v1/terminal_service_pb.ts';
+import { Health } from '../../gen/grpc/health/v1/health_pb.ts';
+import { ServerReflection } from '../../gen/grpc/reflection/v1/reflection_pb.ts';
+import { ServerReflection as AlphaReflection } from '../../gen/grpc/reflection/v1alpha/reflection_pb.ts';
+import type { Clock } from '../core/clock.ts';
+import type { Logger } from '../core/log.ts';
+import type { HttpHandler } from '../rpc/connect-node.ts';
+import { MethodTable } from '../rpc/method-table.ts';
+import type { Addresses } from './addresses.ts';
+import type { Authenticator } from './auth/authenticator.ts';
+import type { SessionTokens } from './auth/session-tokens.ts';
+import type { PublicKeys } from './auth/token-signer.ts';
+import { answerNotFound } from './http/answers.ts';
+import { HostGuard } from './http/host-guard.ts';
+import { createHttpHandler, SANDBOX_PREFIX } from './http/http-handler.ts';
+import { OriginGuard } from './http/origin-guard.ts';
+import type { LiveCallRegistry } from './proxy/live-call-registry.ts';
+import { createSandboxProxy } from './proxy/sandbox-proxy.ts';
+import { GATEWAY_SERVICES, gatewayRpc } from './rpc/gateway-rpc.ts';
+import { healthService } from './rpc/health-service.ts';
+import { accessOf } from './rpc/method-access.ts';
+import { reflectionServices } from './rpc/reflection-service.ts';
+import type { Sandboxes } from './sandbox/sandbox-service.ts';
+
+/** The services that run inside sandboxes. */
+const AGENT_SERVICES = [TerminalService] as const;
+const SHOWN_SERVICES = [
+  ...GATEWAY_SERVICES,
+  ...AGENT_SERVICES,
+  Health,
+  ServerReflection,
+  AlphaReflection,
+];
+
+export type FrontOptions = {
+  readonly addresses: Addresses;
+  readonly sandboxes: Sandboxes;
+  readonly tokens: SessionTokens;
+  readonly authenticator: Authenticator;
+  readonly calls: LiveCallRegistry;
+  readonly publicKeys: () => PublicKeys;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** Aborts when the gateway begins to stop. */
+  readonly stopping: AbortSignal;
+};
+
+/** What clients talk to. */
+export type Front = {
+  readonly handler: HttpHandler;
+  /** Ends every connection to an agent. End the calls first. */
+  close(): void;
+};
+
+/** Puts the guards, the gateway's services and the way into sandboxes together. */
+export function createFront(options: FrontOptions): Front {
+  const { addresses, sandboxes, clock, logger, stopping } = options;
+  const methods = new MethodTable([...GATEWAY_SERVICES, Health, ServerReflection, AlphaReflection]);
+  const controlPlane = gatewayRpc({
+    ...{ sandboxes, tokens: options.tokens, authentication: options.authenticator, clock, logger },
+    sandboxUrl: (sandboxId) => `${addresses.publicUrl}${SANDBOX_PREFIX}${sandboxId}`,
+    publicRoutes: publicRoutes(stopping),
+    shutdownSignal: stopping,
+    fallback: (request, response) => answerNotFound(response, request.url ?? ''),
+  });
+  const proxy = createSandboxProxy({
+    ...{ accessOf, controlPlane, calls: options.calls, clock, log: logger },
+    agentMethods: new MethodTable(AGENT_SERVICES),
+    gatewayMethods: methods,
+    authentication: options.authenticator,
+    openSandbox: async (sandboxId, caller) => void sandboxes.requireForCall(sandboxId, caller),
+    endpoint: (sandboxId, signal) => sandboxes.endpoint(sandboxId, signal),
+  });
+  const handler = createHttpHandler({
+    ...{ methods, controlPlane, log: logger },
+    hostGuard: new HostGuard(addresses.allowedHosts),
+    originGuard: new OriginGuard(addresses),
+    sandboxes: proxy.handler,
+    jwks: options.publicKeys,
+    isServing: () => !stopping.aborted,
+  });
+  return { handler, close: () => proxy.close() };
+}
+
+function publicRoutes(stopping: AbortSignal): (router: ConnectRouter) => void {
+  const reflection = reflectionServices(SHOWN_SERVICES);
+  return (router) => {
+    router.service(Health, healthService({ services: SHOWN_SERVICES, stopping }));
+    router.service(ServerReflection, reflection.v1);
+    router.service(AlphaReflection, reflection.v1alpha);
+  };
+}

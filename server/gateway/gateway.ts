@@ -1,0 +1,150 @@
+import { chmod, mkdir, readFile } from 'node:fs/promises';
+import { type Clock, systemClock } from '../core/clock.ts';
+import { DomainError } from '../core/domain-error.ts';
+import type { Logger } from '../core/log.ts';
+import { type OpenedDriver, openDriver } from '../driver/open-driver.ts';
+import type { HttpHandler } from '../rpc/connect-node.ts';
+import { isLoopbackOnly, resolveAddresses } from './addresses.ts';
+import type { LoadedApiKey } from './auth/api-key.ts';
+import type { GatewayConfig } from './config.ts';
+import { type Core, openCore } from './core.ts';
+import { createFront } from './front.ts';
+import { answerError } from './http/answers.ts';
+import { createListener } from './http/listener.ts';
+import { openIdentities } from './identities.ts';
+import { Store } from './store/store.ts';
+
+/** How long the trial of a driver may take, in milliseconds. */
+const DRIVER_TRIAL_MS = 60_000;
+
+/** What a gateway needs from its host. */
+export type GatewayDependencies = {
+  readonly logger: Logger;
+  /** Default: the machine's. */
+  readonly clock?: Clock;
+  /** Opens the driver that boxes sandboxes. Default: as the settings say. */
+  readonly openDriver?: typeof openDriver;
+};
+
+/** A gateway that serves. */
+export type Gateway = {
+  /** Its canonical address. */
+  readonly url: string;
+  /** The API key that it keeps for its owner. Absent when the settings gave one. */
+  readonly apiKey?: LoadedApiKey;
+  /** Resolves when the gateway cannot go on, because its database died. */
+  readonly failed: Promise<Error>;
+  /**
+   * Stops serving. With `endAgents` every program in every sandbox ends; without, they live on for
+   * the next gateway to find. Idempotent.
+   */
+  close(options: { readonly endAgents: boolean }): Promise<void>;
+};
+
+/** Starts a gateway. Resolves when it serves. Throws BAD_SETTING, DRIVER_UNAVAILABLE or FAILED_PRECONDITION. */
+export async function startGateway(
+  config: GatewayConfig,
+  dependencies: GatewayDependencies,
+): Promise<Gateway> {
+  const { logger, clock = systemClock } = dependencies;
+  const tls = await readTls(config);
+  // Closed in reverse order, also when the start fails half way.
+  await using opened = new AsyncDisposableStack();
+  const how = { endAgents: false };
+  await prepareDirectory(config.dataDirectory);
+  const store = opened.adopt(await Store.open(config.dataDirectory), (it) => it.close());
+  const identities = await openIdentities(store.identity, config, clock);
+  const box = opened.adopt(await openBox(config, dependencies), (it) => it.driver.close());
+  const coreOptions = { config, store, identities, box, clock, logger };
+  const core = opened.adopt(await openCore(coreOptions), (it) => it.close(how));
+  let handler: HttpHandler = refuseForNow;
+  const entrance: HttpHandler = (request, response) => handler(request, response);
+  const { hosts, port } = config;
+  const listening = createListener({ hosts, port, handler: entrance, ...(tls && { tls }) });
+  const listener = opened.adopt(await listening, (it) => it.close());
+  const addresses = resolveAddresses(config, listener.port);
+  const stopping = new AbortController();
+  const front = createFront({
+    ...{ ...core, addresses, clock, logger, stopping: stopping.signal },
+    publicKeys: () => identities.signer.publicKeys(),
+  });
+  opened.defer(() => front.close());
+  opened.defer(() => stop(core, stopping));
+  handler = front.handler;
+  logger.info('gateway ready', {
+    url: addresses.publicUrl,
+    port: listener.port,
+    driver: box.driver.name,
+    egress: box.egress,
+  });
+  const resources = opened.move();
+  let closing: Promise<void> | undefined;
+  return {
+    url: addresses.publicUrl,
+    ...(identities.keptApiKey && { apiKey: identities.keptApiKey }),
+    failed: store.failed,
+    close: ({ endAgents }) => {
+      how.endAgents ||= endAgents;
+      closing ??= resources.disposeAsync();
+      return closing;
+    },
+  };
+}
+
+function stop(core: Core, stopping: AbortController): void {
+  const cause = new DomainError('SHUTTING_DOWN', 'the gateway is shutting down');
+  stopping.abort(cause);
+  core.calls.endAll(cause);
+}
+
+const refuseForNow: HttpHandler = (request, response) => {
+  answerError(request, response, new DomainError('SHUTTING_DOWN', 'the gateway is not ready yet'));
+};
+
+async function prepareDirectory(directory: string): Promise<void> {
+  try {
+    await mkdir(directory, { recursive: true, mode: 0o700 });
+    await chmod(directory, 0o700);
+  } catch (error) {
+    const problem = error instanceof Error ? error.message : String(error);
+    throw new DomainError('BAD_SETTING', `COMPUTESDK_DATA_DIR: cannot be used: ${problem}`, {
+      cause: error,
+    });
+  }
+}
+
+async function openBox(
+  config: GatewayConfig,
+  dependencies: GatewayDependencies,
+): Promise<OpenedDriver> {
+  const open = dependencies.openDriver ?? openDriver;
+  const { driver: name, egress } = config;
+  const options = { logger: dependencies.logger, ...(name && { name }), ...(egress && { egress }) };
+  const box = await open(options, AbortSignal.timeout(DRIVER_TRIAL_MS));
+  if (box.driver.isolated || config.unsafe || isLoopbackOnly(config)) return box;
+  box.driver.close();
+  throw new DomainError(
+    'BAD_SETTING',
+    `HOST, COMPUTESDK_PUBLIC_URL: the ${box.driver.name} driver gives no isolation and serves loopback only; use COMPUTESDK_DRIVER=bubblewrap, or allow it with COMPUTESDK_UNSAFE=1`,
+  );
+}
+
+async function readTls(
+  config: GatewayConfig,
+): Promise<{ certificate: Buffer; key: Buffer } | undefined> {
+  if (!config.tls) return undefined;
+  const [certificate, key] = await Promise.all([
+    readSettingFile('COMPUTESDK_TLS_CERT', config.tls.certificateFile),
+    readSettingFile('COMPUTESDK_TLS_KEY', config.tls.keyFile),
+  ]);
+  return { certificate, key };
+}
+
+async function readSettingFile(name: string, file: string): Promise<Buffer> {
+  try {
+    return await readFile(file);
+  } catch (error) {
+    const problem = error instanceof Error ? error.message : String(error);
+    throw new DomainError('BAD_SETTING', `${name}: cannot be read: ${problem}`, { cause: error });
+  }
+}

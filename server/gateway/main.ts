@@ -1,0 +1,87 @@
+import { writeSync } from 'node:fs';
+import { systemClock } from '../core/clock.ts';
+import { DomainError } from '../core/domain-error.ts';
+import { jsonLogger, type Logger } from '../core/log.ts';
+import { readConfig } from './config.ts';
+import { type Gateway, startGateway } from './gateway.ts';
+import { SETTINGS, unknownSettings } from './settings.ts';
+import { readVersion } from './version.ts';
+
+const STDOUT = 1;
+const STDERR = 2;
+
+/** Runs a gateway until a signal ends it. SIGINT ends the programs in all sandboxes too; SIGTERM leaves them. */
+async function main(): Promise<void> {
+  const config = readConfig(process.env, process.cwd());
+  const write = (line: string) => void process.stderr.write(line);
+  const logger = jsonLogger({ write, now: systemClock.now, level: config.logLevel });
+  for (const warning of unknownSettings(Object.keys(process.env))) logger.warn(warning);
+  const gateway = await startGateway(config, { logger });
+  stopOnSignals(gateway);
+  void gateway.failed.then((cause) => fail(cause));
+  process.stdout.write(`computesdk gateway ready at ${gateway.url}\n`);
+  showApiKey(gateway, logger);
+}
+
+function stopOnSignals(gateway: Gateway): void {
+  let isStopping = false;
+  const stop = (endAgents: boolean) => {
+    // Whoever asks twice means it.
+    if (isStopping) process.exit(1);
+    isStopping = true;
+    gateway.close({ endAgents }).then(() => process.exit(0), fail);
+  };
+  process.on('SIGINT', () => stop(true));
+  process.on('SIGTERM', () => stop(false));
+}
+
+/** Shows the kept key to a person only: whatever collects the output must not hold it. */
+function showApiKey({ apiKey }: Gateway, logger: Logger): void {
+  if (!apiKey) return;
+  if (process.stdout.isTTY)
+    process.stdout.write(`API key (kept in ${apiKey.file}): ${apiKey.text}\n`);
+  else logger.info('the API key is in a file', { file: apiKey.file });
+}
+
+function help(): string {
+  const width = Math.max(...SETTINGS.map(({ name }) => name.length)) + 2;
+  const lines = SETTINGS.map(
+    ({ name, meaning, fallback }) =>
+      `  ${name.padEnd(width)}${meaning}\n  ${''.padEnd(width)}default: ${fallback}`,
+  );
+  return `computesdk gateway ${readVersion()}
+
+Usage: node server/gateway/main.ts [--help | --version]
+
+Settings are environment variables:
+
+${lines.join('\n')}
+`;
+}
+
+function fail(error: unknown): never {
+  const isExpected = error instanceof DomainError;
+  const text =
+    isExpected || !(error instanceof Error)
+      ? String(error instanceof Error ? error.message : error)
+      : error.stack;
+  writeSync(STDERR, `computesdk gateway: ${text}\n`);
+  process.exit(1);
+}
+
+const [flag] = process.argv.slice(2);
+switch (flag) {
+  case undefined:
+    await main().catch(fail);
+    break;
+  case '--help':
+  case '-h':
+    writeSync(STDOUT, help());
+    break;
+  case '--version':
+  case '-v':
+    writeSync(STDOUT, `${readVersion()}\n`);
+    break;
+  default:
+    fail(new DomainError('BAD_SETTING', `${flag} is not known; see --help`));
+}
