@@ -30,8 +30,6 @@ export type ChaosCounters = {
   inputs: number;
   /** The most WriteTerminal calls that were under way at once. */
   writesInFlight: number;
-  /** Attach requests that were turned back to an earlier position. */
-  staleAttaches: number;
 };
 
 /** What shall happen to a call. Every member is asked before the bytes in question pass. */
@@ -60,7 +58,7 @@ export type ChaosProxyOptions = {
 };
 
 /** A TCP proxy in front of a gateway that cuts, stalls and loses what passes, and counts what it did. */
-export class ChaosProxy {
+export class ChaosProxy implements AsyncDisposable {
   readonly counters: ChaosCounters = noCounts();
   /** Bytes a second in each direction of each connection; 0 is unlimited. */
   bytesPerSecond = 0;
@@ -190,6 +188,10 @@ export class ChaosProxy {
     await closed;
   }
 
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
   #accept(client: Socket): void {
     this.counters.connections++;
     this.#connections.add(new ProxiedConnection(this, client));
@@ -224,6 +226,5 @@ function noCounts(): ChaosCounters {
     duplicates: 0,
     inputs: 0,
     writesInFlight: 0,
-    staleAttaches: 0,
   };
 }

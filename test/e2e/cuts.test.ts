@@ -1,0 +1,64 @@
+import { expect, it } from 'vitest';
+import { Sandbox } from '../../client/index.ts';
+import { ChaosProxy } from '../support/chaos-proxy.ts';
+import { newSandbox } from '../support/clients.ts';
+import { CutPlan } from '../support/cut-plan.ts';
+import { TestGateway } from '../support/gateway.ts';
+import { report } from '../support/report.ts';
+import { isSoak, scaled, seed, seededRandom } from '../support/scale.ts';
+import { runTraffic } from '../support/traffic.ts';
+
+const CUTS = scaled(1_000);
+const OUTPUT_BYTES = Number(process.env['COMPUTESDK_OUTPUT_BYTES'] ?? 50_000_000);
+const INPUTS = Number(process.env['COMPUTESDK_INPUTS'] ?? 20_000);
+const WITHIN_MS = isSoak ? 900_000 : 110_000;
+
+it(
+  'loses, repeats and reorders nothing in either direction while the network keeps breaking',
+  async () => {
+    await using gateway = await TestGateway.start();
+    const random = seededRandom(seed);
+    const plan = new CutPlan({
+      random,
+      bytesPerCut: Math.ceil(OUTPUT_BYTES / (0.55 * CUTS)),
+      inputsPerCut: Math.ceil(INPUTS / (0.6 * CUTS)),
+    });
+    const isReset = () => random.chance(0.5);
+    await using proxy = await ChaosProxy.open({ port: gateway.port, plan, isReset });
+    const { sandbox: record, token } = await newSandbox(gateway);
+    const sandbox = await Sandbox.connect({ url: proxy.through(record.url), token });
+    const startedAt = performance.now();
+    const traffic = { seed, outputBytes: OUTPUT_BYTES, inputs: INPUTS, withinMs: WITHIN_MS };
+    const result = await runTraffic(sandbox, traffic);
+    const seconds = (performance.now() - startedAt) / 1_000;
+    plan.isActive = false;
+    await sandbox.disconnect();
+    const { counters } = proxy;
+    const { staleAttaches } = plan;
+    report({
+      test: 'cuts during 50 MB and 20,000 inputs',
+      count: counters.cuts,
+      figures: { seconds, staleAttaches, ...counters },
+    });
+
+    expect(result.errors).toEqual([]);
+    expect(result.gaps).toEqual([]);
+    expect(result.output).toEqual(result.expectedOutput);
+    expect(result.received).toEqual(result.expectedInput);
+    expect(result.echoed).toEqual(result.expectedInput);
+
+    // What the run is worth: a proxy that did little would make any client pass.
+    expect(counters.cuts).toBeGreaterThanOrEqual(CUTS);
+    expect(counters.liveStreamCuts).toBeGreaterThanOrEqual(0.3 * counters.cuts);
+    expect(counters.insideEnvelopeCuts).toBeGreaterThanOrEqual(0.1 * counters.cuts);
+    expect(counters.reconnectCuts).toBeGreaterThanOrEqual(0.2 * counters.cuts);
+    expect(counters.clientToServerCuts).toBeGreaterThanOrEqual(0.05 * counters.cuts);
+    expect(counters.serverToClientCuts).toBeGreaterThanOrEqual(0.05 * counters.cuts);
+    expect(counters.resets).toBeGreaterThan(0);
+    expect(counters.fins).toBeGreaterThan(0);
+    expect(counters.duplicates).toBeGreaterThanOrEqual(0.05 * counters.inputs);
+    expect(counters.writesInFlight).toBeGreaterThanOrEqual(16);
+    expect(staleAttaches).toBeGreaterThan(0);
+  },
+  WITHIN_MS + 60_000,
+);

@@ -1,0 +1,209 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { GapReason } from '../../gen/computesdk/v1/stream_pb.ts';
+import { newSandbox, terminalClient } from '../support/clients.ts';
+import { TestGateway } from '../support/gateway.ts';
+import { KnownOutput } from '../support/known-output.ts';
+import { residentBytes } from '../support/processes.ts';
+import { RawViewer, type RawViewerOptions } from '../support/raw-viewer.ts';
+import { report } from '../support/report.ts';
+import { seed } from '../support/scale.ts';
+import { delay, until } from '../support/until.ts';
+
+/** Far more than the log and every buffer on the way hold, so that only waiting can save it. */
+const OUTPUT_BYTES = 24_000_000;
+const MAX_GROWTH_BYTES = 16 * 1024 * 1024;
+const READ_WITHIN_MS = 60_000;
+/** How much slower the viewer beside a stalled one may be, on a busy machine. */
+const MIN_RATIO = 0.7;
+
+let gateway: TestGateway;
+
+beforeAll(async () => {
+  gateway = await TestGateway.start();
+}, 60_000);
+afterAll(() => gateway.stop(), 60_000);
+
+describe.concurrent('a reader with a lease', () => {
+  it('gets one gap, and all that follows it, when its socket stalls for 70 s', async () => {
+    const stage = await newStage();
+    const viewer = await stage.attach();
+    await until(() => viewer.cursor > 500_000, { what: 'output' });
+    viewer.stall();
+    await delay(70_000);
+    viewer.go();
+    await viewer.closed;
+    expect(viewer.hasExited).toBe(false);
+    await expectOneGap(stage, viewer);
+    await stage.end('stall 70 s');
+  }, 120_000);
+
+  it('gets one gap when it comes back 70 s after its connection broke', async () => {
+    const stage = await newStage();
+    const viewer = await stage.attach();
+    await until(() => viewer.cursor > 500_000, { what: 'output' });
+    viewer.vanish();
+    await delay(70_000);
+    await expectOneGap(stage, viewer);
+    await stage.end('away 70 s');
+  }, 120_000);
+
+  it('loses nothing when its socket stalls for 20 s, because the program waits', async () => {
+    const stage = await newStage();
+    const viewer = await stage.attach();
+    await until(() => viewer.cursor > 500_000, { what: 'output' });
+    viewer.stall();
+    await delay(5_000);
+    const early = await stage.produced();
+    await delay(15_000);
+    expect(await stage.produced()).toBe(early);
+    expect(early).toBeLessThan(OUTPUT_BYTES);
+    viewer.go();
+    await viewer.exited(READ_WITHIN_MS);
+    expectAll(viewer);
+    await stage.end('stall 20 s');
+  }, 120_000);
+
+  it('loses nothing when it comes back 10 s after its connection broke', async () => {
+    const stage = await newStage();
+    const viewer = await stage.attach();
+    await until(() => viewer.cursor > 500_000, { what: 'output' });
+    viewer.vanish();
+    await delay(10_000);
+    const again = await stage.attach({ resume: viewer.resume });
+    await again.exited(READ_WITHIN_MS);
+    expect(viewer.wrong).toEqual([]);
+    expectAll(again);
+    expect(again.readerId).toBe(viewer.readerId);
+    await stage.end('away 10 s');
+  }, 120_000);
+
+  it('does not disturb another viewer by a stalled socket, and gets a gap for it', async () => {
+    const alone: number[] = [];
+    const beside: number[] = [];
+    for (let round = 0; round < 3; round++) {
+      alone.push(await timeOfViewer({ stalled: 0 }));
+      beside.push(await timeOfViewer({ stalled: 1 }));
+    }
+    const ratio = median(alone) / median(beside);
+    report({ test: 'viewer beside a stalled one, speed to alone', count: 3, figures: { ratio } });
+    expect(ratio).toBeGreaterThanOrEqual(MIN_RATIO);
+  }, 120_000);
+
+  it.for([1, 10, 50])(
+    'lets %i stalled viewers cost neither memory nor the one that reads',
+    { timeout: 120_000 },
+    async (stalled) => {
+      await timeOfViewer({ stalled });
+    },
+  );
+});
+
+/** Reads everything in one viewer, with others that stall. Returns how long it took. */
+async function timeOfViewer({ stalled }: { stalled: number }): Promise<number> {
+  const stage = await newStage({ waits: true });
+  const healthy = await stage.attach();
+  const others = await Promise.all(Array.from({ length: stalled }, () => stage.attach()));
+  for (const viewer of others) viewer.stall();
+  const startedAt = performance.now();
+  await stage.begin();
+  await healthy.exited(READ_WITHIN_MS);
+  const took = performance.now() - startedAt;
+  expectAll(healthy);
+  for (const viewer of others) viewer.go();
+  await Promise.all(others.map((viewer) => viewer.exited(READ_WITHIN_MS)));
+  for (const viewer of others) {
+    expect(viewer.wrong).toEqual([]);
+    expect(viewer.gaps.length).toBeGreaterThan(0);
+    expect(viewer.gaps.every((gap) => gap.reason === GapReason.SLOW_READER)).toBe(true);
+    expect(viewer.cursor).toBe(OUTPUT_BYTES);
+  }
+  await stage.end(`${stalled} stalled viewers`);
+  return took;
+}
+
+type Stage = {
+  attach(extra?: Pick<RawViewerOptions, 'resume'>): Promise<RawViewer>;
+  /** Lets a program go on that waits. */
+  begin(): Promise<void>;
+  /** How much the program has printed. */
+  produced(): Promise<number>;
+  /** Checks the agent's memory, and cleans up. */
+  end(name: string): Promise<void>;
+};
+
+/** A sandbox of its own, with a terminal that prints known output without a limit to its speed. */
+async function newStage(options: { readonly waits?: boolean } = {}): Promise<Stage> {
+  const known = new KnownOutput(seed);
+  const { sandbox, token } = await newSandbox(gateway);
+  const client = terminalClient(sandbox.url, token);
+  await client.listTerminals({});
+  const [agentPid] = gateway.agentPids(sandbox.id);
+  if (agentPid === undefined) throw new Error('no agent found');
+  const memory = watchMemory(agentPid);
+  const created = await client.createTerminal({
+    shell: '/bin/sh',
+    args: known.program(OUTPUT_BYTES, options.waits ? { before: 'read line;' } : {}),
+    readerLease: { seconds: 30n },
+  });
+  const terminalId = created.terminal?.id ?? '';
+  let reserved: string | undefined = created.readerId;
+  return {
+    attach: (extra) => {
+      // The first viewer takes the reader that was reserved at the creation.
+      const first = reserved && { cursor: 0, readerId: reserved, incarnation: '' };
+      reserved = undefined;
+      const resume = extra?.resume ?? (first || undefined);
+      const common = { sandboxUrl: sandbox.url, token, terminalId, known, acknowledges: true };
+      return RawViewer.attach({ ...common, ...(resume && { resume }) });
+    },
+    begin: async () => {
+      await client.writeTerminal({ terminalId, data: Buffer.from('\n') });
+    },
+    produced: async () => Number((await client.getTerminal({ terminalId })).terminal?.cursor),
+    end: async (name) => {
+      const growth = memory.stop();
+      report({ test: `agent memory: ${name}`, count: 1, figures: { growthMB: growth / 2 ** 20 } });
+      expect(growth).toBeLessThanOrEqual(MAX_GROWTH_BYTES);
+      await client.destroyTerminal({ terminalId });
+    },
+  };
+}
+
+async function expectOneGap(stage: Stage, viewer: RawViewer): Promise<void> {
+  expect(viewer.wrong).toEqual([]);
+  expect(viewer.gaps).toEqual([]);
+  const again = await stage.attach({ resume: viewer.resume });
+  await again.exited(READ_WITHIN_MS);
+  expect(again.wrong).toEqual([]);
+  expect(again.gaps).toHaveLength(1);
+  expect(again.gaps[0]).toMatchObject({
+    from: BigInt(viewer.cursor),
+    reason: GapReason.LEASE_EXPIRED,
+  });
+  expect(again.cursor).toBe(OUTPUT_BYTES);
+}
+
+function expectAll(viewer: RawViewer): void {
+  expect(viewer.wrong).toEqual([]);
+  expect(viewer.gaps).toEqual([]);
+  expect(viewer.cursor).toBe(OUTPUT_BYTES);
+}
+
+/** Samples a process's memory; `stop` returns by how much it was above its start at most. */
+function watchMemory(pid: number): { stop(): number } {
+  const start = residentBytes(pid);
+  let most = start;
+  const timer = setInterval(() => {
+    most = Math.max(most, residentBytes(pid));
+  }, 50);
+  return {
+    stop: () => {
+      clearInterval(timer);
+      return most - start;
+    },
+  };
+}
+
+function median(values: readonly number[]): number {
+  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
+}

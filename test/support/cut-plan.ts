@@ -1,0 +1,115 @@
+import { fromBinary, toBinary } from '@bufbuild/protobuf';
+import { AttachTerminalRequestSchema } from '../../gen/computesdk/v1/terminal_service_pb.ts';
+import type { Fault, FaultPlan } from './chaos-proxy.ts';
+import type { ProxiedCall } from './proxied-call.ts';
+import type { SeededRandom } from './scale.ts';
+
+export type CutPlanOptions = {
+  readonly random: SeededRandom;
+  /** How many bytes of live streams pass between two cuts, on average. */
+  readonly bytesPerCut: number;
+  /** How many inputs pass between two cuts of input, on average. */
+  readonly inputsPerCut: number;
+};
+
+/** How often a cut stream is cut once more while it is being resumed. */
+const RECONNECT_CHANCE = 0.75;
+/** At most so often in a row, so that the client's backoff stays short. */
+const MAX_RECONNECT_CUTS = 2;
+/** How often a resumed stream is asked for from an earlier position. */
+const STALE_CHANCE = 0.3;
+const MAX_STALE_BYTES = 20_000;
+/** Long enough for the inputs in flight to be applied, all of whose answers are then lost. */
+const SWALLOW_MS = 25;
+/** Longer than the frame around the first message of a stream, shorter than that message. */
+const INSIDE_READY_BYTES = 20;
+
+/**
+ * Cuts live streams at seeded positions of their bytes, cuts what tries to resume them, cuts inputs
+ * on their way, and loses the answers of inputs that were applied.
+ */
+export class CutPlan implements FaultPlan {
+  /** How many attach requests were turned back to an earlier position. */
+  staleAttaches = 0;
+  isActive = true;
+  readonly #options: CutPlanOptions;
+  #bytesLeft: number;
+  #inputsLeft: number;
+  #reconnectCuts = 0;
+
+  constructor(options: CutPlanOptions) {
+    this.#options = options;
+    this.#bytesLeft = this.#draw(options.bytesPerCut);
+    this.#inputsLeft = this.#draw(options.inputsPerCut);
+  }
+
+  onRequest(call: ProxiedCall): Fault | undefined {
+    if (!this.isActive) return undefined;
+    if (call.method === 'WriteTerminal') return this.#onInput();
+    // One third of the cuts during a reconnect: the request itself does not arrive.
+    if (this.#isReconnectCut(call) && this.#options.random.chance(1 / 3))
+      return this.#reconnectCut({ cutAfterBytes: 0 });
+    return undefined;
+  }
+
+  onResponse(call: ProxiedCall): 'cut' | undefined {
+    if (!this.isActive || !this.#isReconnectCut(call) || this.#options.random.chance(0.5))
+      return undefined;
+    return this.#reconnectCut('cut' as const);
+  }
+
+  onResponseBytes(call: ProxiedCall, length: number): number | undefined {
+    if (!this.isActive) return undefined;
+    if (!call.isLiveStream) {
+      if (!this.#isReconnectCut(call)) return undefined;
+      return this.#reconnectCut(Math.min(length, INSIDE_READY_BYTES));
+    }
+    this.#bytesLeft -= length;
+    if (this.#bytesLeft > 0) return undefined;
+    const cutAfter = length + this.#bytesLeft;
+    this.#bytesLeft = this.#draw(this.#options.bytesPerCut);
+    return Math.max(1, cutAfter);
+  }
+
+  onCut(call: ProxiedCall): void {
+    if (!call.isLiveStream || !this.#options.random.chance(RECONNECT_CHANCE)) return;
+    this.#reconnectCuts = 1 + this.#options.random.below(MAX_RECONNECT_CUTS);
+  }
+
+  /** Nothing in the contract keeps a reader from going back; what it has already must not count twice. */
+  rewriteAttach(body: Buffer, call: ProxiedCall): Buffer {
+    if (!this.isActive || !call.isReconnect || !this.#options.random.chance(STALE_CHANCE))
+      return body;
+    const request = fromBinary(AttachTerminalRequestSchema, body.subarray(5));
+    if (request.cursor === undefined) return body;
+    const back = BigInt(1 + this.#options.random.below(MAX_STALE_BYTES));
+    request.cursor = request.cursor > back ? request.cursor - back : 0n;
+    this.staleAttaches++;
+    const message = toBinary(AttachTerminalRequestSchema, request);
+    const prefix = Buffer.alloc(5);
+    prefix.writeUInt32BE(message.length, 1);
+    return Buffer.concat([prefix, message]);
+  }
+
+  #onInput(): Fault | undefined {
+    if (this.#inputsLeft-- > 0) return undefined;
+    this.#inputsLeft = this.#draw(this.#options.inputsPerCut);
+    const { random } = this.#options;
+    return random.chance(0.3)
+      ? { cutAfterBytes: random.below(200) }
+      : { swallowThenCutAllMs: SWALLOW_MS };
+  }
+
+  #isReconnectCut(call: ProxiedCall): boolean {
+    return this.#reconnectCuts > 0 && call.isReconnect && call.method === 'AttachTerminal';
+  }
+
+  #reconnectCut<T>(cut: T): T {
+    this.#reconnectCuts--;
+    return cut;
+  }
+
+  #draw(average: number): number {
+    return 1 + this.#options.random.below(2 * average);
+  }
+}
