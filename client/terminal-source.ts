@@ -94,7 +94,6 @@ function toStreamEvent(event: AttachTerminalResponse['event']): StreamEvent<Term
       const value = { kind: 'exited', exitCode, signal: signal || undefined } as const;
       return { kind: 'end', at: Number(event.value.cursor), value };
     }
-    case 'keepAlive':
     default:
       // A keep-alive, or an event that a newer server knows: a sign of life either way.
       return { kind: 'keep_alive' };

@@ -1,7 +1,7 @@
 import {
   isNetworkFailure,
   isTransient,
-  SandboxError,
+  type SandboxError,
   toSandboxError,
   unreachable,
 } from '../errors.ts';
@@ -209,7 +209,10 @@ export class ResumableStream<T> {
   }
 
   #onGap({ from, to, reason }: Extract<StreamEvent<T>, { kind: 'gap' }>): void {
-    if (this.#position.cursor !== undefined) return this.#skipTo(to, reason);
+    if (this.#position.cursor !== undefined) {
+      this.#skipTo(to, reason);
+      return;
+    }
     this.#position = { ...this.#position, cursor: to };
     this.#handlers.onGap({ from, to, reason });
   }

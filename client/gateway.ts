@@ -1,0 +1,82 @@
+import { type Client, createClient } from '@connectrpc/connect';
+import { SandboxService } from '../gen/computesdk/v1/sandbox_service_pb.ts';
+import { SessionTokenService } from '../gen/computesdk/v1/session_token_service_pb.ts';
+import { type Clock, systemClock } from './connection/clock.ts';
+import { FIRST_CONTACT_LIMIT_MS, RETRY_LIMIT_MS } from './connection/connection.ts';
+import { bearerCredential, type Credential } from './connection/credential.ts';
+import { retry } from './connection/retry.ts';
+import { httpTransport, type TransportFactory } from './connection/transport.ts';
+import { SandboxError } from './errors.ts';
+import type { SandboxParts } from './sandbox.ts';
+import type { SignalOption } from './terminal.ts';
+import { toBaseUrl } from './values.ts';
+
+/** What a gateway's client is made of; a test puts its own in. */
+export type GatewayParts = {
+  readonly gatewayUrl: string;
+  readonly apiKey: string;
+  readonly transport?: TransportFactory;
+  readonly clock?: Clock;
+};
+
+/** The control plane of one gateway, as the holder of an API key sees it. */
+export class Gateway {
+  readonly url: string;
+  readonly sandboxes: Client<typeof SandboxService>;
+  readonly sessionTokens: Client<typeof SessionTokenService>;
+  readonly #parts: GatewayParts;
+  readonly #credential: Credential;
+  readonly #clock: Clock;
+  /** Whether it ever answered: an address that never did may be wrong, so failing comes sooner. */
+  #wasReached = false;
+
+  constructor(parts: GatewayParts) {
+    this.#parts = parts;
+    this.#clock = parts.clock ?? systemClock;
+    this.#credential = bearerCredential(parts.apiKey, 'apiKey');
+    this.url = toBaseUrl('gatewayUrl', parts.gatewayUrl);
+    const transport = (parts.transport ?? httpTransport)(this.url, this.#credential);
+    this.sandboxes = createClient(SandboxService, transport);
+    this.sessionTokens = createClient(SessionTokenService, transport);
+  }
+
+  /** Makes a call that is safe to repeat, for up to 30 seconds. */
+  async call<T>(
+    operation: (signal: AbortSignal) => Promise<T>,
+    { signal }: SignalOption = {},
+  ): Promise<T> {
+    const limitMs = this.#wasReached ? RETRY_LIMIT_MS : FIRST_CONTACT_LIMIT_MS;
+    try {
+      const result = await retry(operation, this.#clock, { signal, limitMs });
+      this.#wasReached = true;
+      return result;
+    } catch (error) {
+      throw this.#explain(error);
+    }
+  }
+
+  /** What a sandbox of this gateway is reached with. */
+  sandboxParts(url: string): SandboxParts {
+    const { transport, clock } = this.#parts;
+    return {
+      url,
+      credential: this.#credential,
+      ...(transport && { transport }),
+      ...(clock && { clock }),
+    };
+  }
+
+  /** Names the setting that is most likely wrong. */
+  #explain(error: unknown): unknown {
+    if (!(error instanceof SandboxError)) return error;
+    if (error.code === 'unauthenticated') {
+      const message = `${error.message}; is COMPUTESDK_API_KEY the key of ${this.url}?`;
+      return new SandboxError('unauthenticated', message, { field: 'apiKey', cause: error });
+    }
+    if (error.code === 'unreachable' || error.code === 'unimplemented') {
+      const message = `${error.message}; is COMPUTESDK_GATEWAY_URL=${this.url} a running gateway?`;
+      return new SandboxError(error.code, message, { field: 'gatewayUrl', cause: error });
+    }
+    return error;
+  }
+}
