@@ -113,5 +113,5 @@ export class EnvelopeGate {
 }
 
 function broken(problem: string): DomainError {
-  return new DomainError('BAD_SANDBOX_RESPONSE', `the sandbox's stream is broken: ${problem}`);
+  return new DomainError('BAD_SANDBOX_RESPONSE', `the stream is broken: ${problem}`);
 }

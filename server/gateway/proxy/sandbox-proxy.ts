@@ -23,6 +23,9 @@ import { parseSandboxAddress, type SandboxAddress } from './sandbox-address.ts';
 /** What code in a sandbox sent must never run as a page of the gateway's origin. */
 const SANDBOX_CONTENT_POLICY = "default-src 'none'; frame-ancestors 'none'; sandbox";
 
+/** Calls that come with every key and every piece of output. */
+const FREQUENT: ReadonlySet<string> = new Set(['WriteTerminal', 'AcknowledgeTerminal']);
+
 export type SandboxProxyOptions = {
   /** The methods that agents serve. */
   readonly agentMethods: MethodTable;
@@ -192,13 +195,14 @@ function register(options: SandboxProxyOptions, call: InboundCall, caller: Calle
   let release = () => {};
   const close = (outcome: CallOutcome) => {
     release();
-    options.log.info('call', {
+    const level = outcome === 'ok' && FREQUENT.has(method.name) ? 'debug' : 'info';
+    options.log[level]('call', {
       method: `${method.parent.typeName}/${method.name}`,
-      protocol: form.protocol,
-      sandboxId: address.sandboxId,
+      code: outcome instanceof DomainError ? outcome.reason : outcome,
+      durationMs: Math.round((options.clock.monotonic() - startedAt) * 1_000) / 1_000,
       principal: caller.principal.id,
-      outcome: outcome instanceof DomainError ? outcome.reason : outcome,
-      ms: Math.round((options.clock.monotonic() - startedAt) * 1_000) / 1_000,
+      sandboxId: address.sandboxId,
+      protocol: form.protocol,
     });
   };
   const { clock } = options;
