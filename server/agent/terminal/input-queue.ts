@@ -67,22 +67,23 @@ export class InputQueue {
       if (this.#closed) return;
       this.#bytes -= written;
       budget -= written;
+      if (written > 0) this.#retryMs = FIRST_RETRY_MS;
       if (written === input.data.length) {
         this.#queue.shift();
         input.done.resolve();
       } else if (written > 0) {
         input.data = input.data.subarray(written);
       } else {
-        this.#backOff(this.#bytes < before);
+        this.#backOff();
         break;
       }
     }
     if (this.#bytes < before) this.#options.onRoom();
   }
 
-  #backOff(progressed: boolean): void {
-    this.#retryMs = progressed ? FIRST_RETRY_MS : Math.min(this.#retryMs * 2, LONGEST_RETRY_MS);
+  #backOff(): void {
     this.#retryIn(this.#retryMs);
+    this.#retryMs = Math.min(this.#retryMs * 2, LONGEST_RETRY_MS);
   }
 
   #tryWrite(data: Uint8Array): number {

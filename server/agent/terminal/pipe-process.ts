@@ -15,8 +15,8 @@ const EXIT_QUIET_MS = 100;
  * standard error the same pipe as standard output, so that their order is kept, and becomes the
  * program. Bash closes every descriptor; another `sh` only knows those of one digit.
  */
-// biome-ignore lint/suspicious/noTemplateCurlyInString: the shell's, not ours
 const CLOSE_ALL =
+  // biome-ignore lint/suspicious/noTemplateCurlyInString: the shell's, not ours
   'for f in /proc/self/fd/*; do n=${f##*/}; [ "$n" -gt 2 ] && eval "exec $n>&-"; done';
 const CLOSE_FEW = 'exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-';
 const BECOME = 'exec "$0" "$@" 2>&1';

@@ -1,0 +1,45 @@
+import { expect, it } from 'vitest';
+import { OutputBatcher } from '../../../../server/agent/terminal/output-batcher.ts';
+import { FakeClock } from '../../../support/fake-clock.ts';
+
+function setUp() {
+  const clock = new FakeClock();
+  const deliveries: number[] = [];
+  const batcher = new OutputBatcher(clock, () => deliveries.push(clock.monotonic()));
+  return { clock, batcher, deliveries };
+}
+
+it("delivers a lone key's echo at once", () => {
+  const { clock, batcher, deliveries } = setUp();
+  for (let key = 0; key < 3; key += 1) {
+    batcher.add(1);
+    clock.advance(50);
+  }
+  expect(deliveries).toEqual([0, 50, 100]);
+  expect(clock.pendingTimers).toBe(0);
+});
+
+it('delivers what follows soon 4 ms after the delivery before', () => {
+  const { clock, batcher, deliveries } = setUp();
+  batcher.add(1);
+  clock.advance(1);
+  batcher.add(1);
+  clock.advance(1);
+  batcher.add(1);
+  clock.advance(10);
+  expect(deliveries).toEqual([0, 4]);
+});
+
+it('delivers a flood in pieces of 64 KiB', () => {
+  const { batcher, deliveries } = setUp();
+  for (let read = 0; read < 1 + 64; read += 1) batcher.add(4096);
+  expect(deliveries).toHaveLength(1 + 4);
+});
+
+it('leaves no timer when it was flushed', () => {
+  const { clock, batcher } = setUp();
+  batcher.add(1);
+  batcher.add(1);
+  batcher.flush();
+  expect(clock.pendingTimers).toBe(0);
+});
