@@ -11,6 +11,8 @@ import { runTraffic } from '../support/traffic.ts';
 const CUTS = scaled(1_000);
 const OUTPUT_BYTES = Number(process.env['COMPUTESDK_OUTPUT_BYTES'] ?? 50_000_000);
 const INPUTS = Number(process.env['COMPUTESDK_INPUTS'] ?? 20_000);
+/** Inputs that wait travel together: about so many calls are made for one. */
+const CALLS_PER_INPUT = 0.4;
 const WITHIN_MS = isSoak ? 900_000 : 110_000;
 
 it(
@@ -21,7 +23,7 @@ it(
     const plan = new CutPlan({
       random,
       bytesPerCut: Math.ceil(OUTPUT_BYTES / (0.55 * CUTS)),
-      inputsPerCut: Math.ceil(INPUTS / (0.6 * CUTS)),
+      writesPerCut: Math.ceil((INPUTS * CALLS_PER_INPUT) / (0.7 * CUTS)),
     });
     const isReset = () => random.chance(0.5);
     await using proxy = await ChaosProxy.open({ port: gateway.port, plan, isReset });

@@ -8,8 +8,8 @@ export type CutPlanOptions = {
   readonly random: SeededRandom;
   /** How many bytes of live streams pass between two cuts, on average. */
   readonly bytesPerCut: number;
-  /** How many inputs pass between two cuts of input, on average. */
-  readonly inputsPerCut: number;
+  /** How many WriteTerminal calls pass between two cuts of input, on average. */
+  readonly writesPerCut: number;
 };
 
 /** How often a cut stream is cut once more while it is being resumed. */
@@ -40,7 +40,7 @@ export class CutPlan implements FaultPlan {
   constructor(options: CutPlanOptions) {
     this.#options = options;
     this.#bytesLeft = this.#draw(options.bytesPerCut);
-    this.#inputsLeft = this.#draw(options.inputsPerCut);
+    this.#inputsLeft = this.#draw(options.writesPerCut);
   }
 
   onRequest(call: ProxiedCall): Fault | undefined {
@@ -93,7 +93,7 @@ export class CutPlan implements FaultPlan {
 
   #onInput(): Fault | undefined {
     if (this.#inputsLeft-- > 0) return undefined;
-    this.#inputsLeft = this.#draw(this.#options.inputsPerCut);
+    this.#inputsLeft = this.#draw(this.#options.writesPerCut);
     const { random } = this.#options;
     return random.chance(0.3)
       ? { cutAfterBytes: random.below(200) }

@@ -110,7 +110,7 @@ export class TestGateway implements AsyncDisposable {
   /** The agents' processes: every process in a box of this gateway's. */
   agentPids(sandboxId: string): number[] {
     const isAgent = (command: string) =>
-      /(^|\/)node\b.*main\.js/.test(command) && command.includes(sandboxId);
+      /(^|\/)node\b.*main\.m?js/.test(command) && command.includes(sandboxId);
     const found = listProcesses().filter(
       ({ command }) => isAgent(command) && !command.includes('bwrap'),
     );
