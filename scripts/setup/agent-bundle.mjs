@@ -39,7 +39,7 @@ export async function buildAgent() {
     logLevel: 'error',
     // CommonJS code in the bundle calls `require` for Node.js's own modules.
     banner: {
-      js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);",
+      js: "import { createRequire as makeRequire_ } from 'node:module'; const require = makeRequire_(import.meta.url);",
     },
   });
   mkdirSync(inRoot('dist', 'agent'), { recursive: true });
