@@ -1,4 +1,4 @@
-import { spawnSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import {
   cpSync,
   mkdirSync,
@@ -21,12 +21,18 @@ const PARTS = [
   'server',
   'test',
   'package.json',
+  'package-lock.json',
   'tsconfig.json',
   'vitest.config.ts',
 ];
 
 /** A change of one file, by exact text, so that a mutant that does not apply any more says so. */
 export type Mutation = { readonly file: string; readonly from: string; readonly to: string };
+
+/** How a program ended, and all that it wrote. */
+export type RunResult = { readonly status: number; readonly output: string };
+
+const MAX_OUTPUT_BYTES = 16 * 1024 * 1024;
 
 /** A copy of the repository in a temporary directory, for changes that must not be in the product. */
 export class SourceCopy implements Disposable {
@@ -61,21 +67,24 @@ export class SourceCopy implements Disposable {
   }
 
   /** Bundles the agent of the copy. */
-  buildAgent(): void {
-    this.run(['scripts/setup.mjs', 'agent']);
+  async buildAgent(): Promise<void> {
+    const { status, output } = await this.run(['scripts/setup.mjs', 'agent']);
+    if (status !== 0) throw new Error(`the agent of the copy could not be built:\n${output}`);
   }
 
-  /** Runs Node.js in the copy and returns what it wrote. Throws when it fails. */
-  run(args: readonly string[]): string {
-    const { status, stdout, stderr } = this.tryRun(args, {});
-    if (status !== 0) throw new Error(`${args.join(' ')} failed in the copy:\n${stdout}${stderr}`);
-    return stdout;
-  }
-
-  /** As {@link run}, but a failure is a result. */
-  tryRun(args: readonly string[], env: Readonly<Record<string, string>>) {
-    const options = { cwd: this.root, env: { ...process.env, ...env }, encoding: 'utf8' } as const;
-    return spawnSync(nodePath, args, options);
+  /** Runs Node.js in the copy. A failure is a result. */
+  run(args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<RunResult> {
+    const options = {
+      cwd: this.root,
+      env: { ...process.env, ...env },
+      maxBuffer: MAX_OUTPUT_BYTES,
+    };
+    return new Promise((resolve) => {
+      execFile(nodePath, args, options, (error, stdout, stderr) => {
+        const status = error ? Number(error.code) : 0;
+        resolve({ status, output: `${stdout}\n${stderr}` });
+      });
+    });
   }
 
   [Symbol.dispose](): void {
