@@ -129,11 +129,25 @@ class PipeProcess implements TerminalProcess {
 }
 
 function launch(spec: ProcessSpec): ChildProcessWithoutNullStreams {
-  const options = { cwd: spec.cwd, env: { ...spec.env }, detached: true, stdio: 'pipe' } as const;
+  // The pipes are sockets, and a top-level `bash -c` takes a socket for rsh and runs ~/.bashrc.
+  const env: Record<string, string> = { SHLVL: '1', ...spec.env };
+  const options = { cwd: spec.cwd, env, detached: true, stdio: 'pipe' } as const;
   const target = [spec.file, ...spec.args];
   if (existsSync('/bin/bash')) {
     // -p: what BASH_ENV names is run once, by the program, not here as well.
-    return spawn('/bin/bash', ['-p', '-c', `${CLOSE_ALL}; ${BECOME}`, ...target], options);
+    return spawn(
+      '/bin/bash',
+      ['--norc', '-p', '-c', [CLOSE_ALL, ...promptsOf(env), BECOME].join('; '), ...target],
+      options,
+    );
   }
   return spawn('/bin/sh', ['-c', `${CLOSE_FEW}; ${BECOME}`, ...target], options);
+}
+
+/** A bash that is not interactive takes the prompts out of the environment; this puts them back. */
+function promptsOf(env: Readonly<Record<string, string>>): string[] {
+  return ['PS1', 'PS2'].flatMap((name) => {
+    const value = env[name];
+    return value === undefined ? [] : [`export ${name}='${value.replaceAll("'", "'\\''")}'`];
+  });
 }

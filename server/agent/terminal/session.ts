@@ -159,8 +159,10 @@ export class TerminalSession {
   signal(name: string): void {
     const signal = parseSignal(name);
     this.#requireLive();
-    const group = this.#size ? foregroundGroup(this.#process.pid) : this.#process.pid;
-    if (!sendSignal(-group, signal)) {
+    const { pid } = this.#process;
+    const group = this.#size ? foregroundGroup(pid) : pid;
+    // A program that was started this very moment leads no group yet.
+    if (!sendSignal(-group, signal) && !sendSignal(pid, signal)) {
       throw new DomainError('FAILED_PRECONDITION', `no process of the terminal took ${signal}`);
     }
   }
