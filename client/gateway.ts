@@ -8,7 +8,7 @@ import { retry } from './connection/retry.ts';
 import { httpTransport, type TransportFactory } from './connection/transport.ts';
 import { SandboxError } from './errors.ts';
 import type { SandboxParts } from './sandbox.ts';
-import type { SignalOption } from './terminal.ts';
+import type { SignalOption } from './signal-option.ts';
 import { toBaseUrl } from './values.ts';
 
 /** What a gateway's client is made of; a test puts its own in. */

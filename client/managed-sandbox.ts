@@ -6,7 +6,7 @@ import { SandboxError } from './errors.ts';
 import type { Gateway } from './gateway.ts';
 import { Sandbox } from './sandbox.ts';
 import { SessionTokens } from './session-tokens.ts';
-import type { SignalOption } from './terminal.ts';
+import type { SignalOption } from './signal-option.ts';
 import { toDate, toDuration } from './values.ts';
 
 /** The state of a sandbox. `failed`: it died five times in a minute and is not started again. */

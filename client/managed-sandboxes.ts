@@ -10,7 +10,7 @@ import {
   ManagedSandbox,
 } from './managed-sandbox.ts';
 import { collectPages, followPages } from './pages.ts';
-import type { SignalOption } from './terminal.ts';
+import type { SignalOption } from './signal-option.ts';
 import { toDuration } from './values.ts';
 
 /** Describes the sandbox to create. */

@@ -9,7 +9,8 @@ import { bearerCredential, type Credential } from './connection/credential.ts';
 import { httpTransport, type TransportFactory } from './connection/transport.ts';
 import { pageWakeSignals, type WakeSignals } from './connection/wake-signals.ts';
 import { Emitter, type Listener, type Unsubscribe } from './emitter.ts';
-import type { SignalOption, TerminalContext } from './terminal.ts';
+import type { SignalOption } from './signal-option.ts';
+import type { TerminalContext } from './terminal-context.ts';
 import { Terminals } from './terminals.ts';
 import { toBaseUrl } from './values.ts';
 

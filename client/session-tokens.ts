@@ -3,7 +3,7 @@ import { newRequestId } from './connection/request-id.ts';
 import { SandboxError } from './errors.ts';
 import type { Gateway } from './gateway.ts';
 import { collectPages, followPages } from './pages.ts';
-import type { SignalOption } from './terminal.ts';
+import type { SignalOption } from './signal-option.ts';
 import { toDate, toDuration, toOptionalDate } from './values.ts';
 
 /** What a session token can allow. */

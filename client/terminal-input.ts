@@ -3,15 +3,12 @@ import type { Client } from '@connectrpc/connect';
 import type { Terminal as TerminalRecord } from '../gen/computesdk/v1/terminal_pb.ts';
 import type { TerminalService } from '../gen/computesdk/v1/terminal_service_pb.ts';
 import { linkController } from './connection/abort.ts';
-import type { Connection } from './connection/connection.ts';
 import type { InputSink } from './connection/input-queue.ts';
 import { SandboxError, unreachable } from './errors.ts';
+import type { TerminalContext } from './terminal-context.ts';
 
 /** How input reaches one terminal. */
-export function terminalInput(
-  context: { readonly connection: Connection; readonly client: Client<typeof TerminalService> },
-  record: TerminalRecord,
-): InputSink {
+export function terminalInput(context: TerminalContext, record: TerminalRecord): InputSink {
   const { client, connection } = context;
   const terminalId = record.id;
   return {

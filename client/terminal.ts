@@ -1,14 +1,13 @@
-import type { Client } from '@connectrpc/connect';
 import {
   type Terminal as TerminalRecord,
   TerminalStatus as WireTerminalStatus,
 } from '../gen/computesdk/v1/terminal_pb.ts';
-import type { TerminalService } from '../gen/computesdk/v1/terminal_service_pb.ts';
-import type { Connection } from './connection/connection.ts';
 import { InputQueue } from './connection/input-queue.ts';
 import { Latest } from './connection/latest.ts';
 import { Emitter, type Listener, type Unsubscribe } from './emitter.ts';
 import { SandboxError, type SandboxErrorCode } from './errors.ts';
+import type { SignalOption } from './signal-option.ts';
+import type { TerminalContext } from './terminal-context.ts';
 import type {
   TerminalDataInfo,
   TerminalEvents,
@@ -21,20 +20,6 @@ import { toUint32 } from './values.ts';
 
 /** Whether a terminal's program runs. `lost`: the process that held the terminal died. */
 export type TerminalStatus = 'running' | 'exited' | 'lost';
-
-/** How a call can be ended early. */
-export interface SignalOption {
-  /** Ends the call with a {@link SandboxError} of the code `canceled`. */
-  readonly signal?: AbortSignal | undefined;
-}
-
-/** What terminals of one sandbox share. @internal */
-export type TerminalContext = {
-  readonly connection: Connection;
-  readonly client: Client<typeof TerminalService>;
-  /** Terminals with a reader, to be detached when the sandbox is disconnected. */
-  readonly attached: Set<Terminal>;
-};
 
 /** What a terminal is made from. @internal */
 export type TerminalParts = {

@@ -1,9 +1,11 @@
-import { durationFromMs } from '@bufbuild/protobuf/wkt';
 import type { MessageInitShape } from '@bufbuild/protobuf';
+import { durationFromMs } from '@bufbuild/protobuf/wkt';
 import type { CreateTerminalRequestSchema } from '../gen/computesdk/v1/terminal_service_pb.ts';
 import { newRequestId } from './connection/request-id.ts';
 import { SandboxError } from './errors.ts';
-import { type SignalOption, Terminal, type TerminalContext } from './terminal.ts';
+import type { SignalOption } from './signal-option.ts';
+import { Terminal } from './terminal.ts';
+import type { TerminalContext } from './terminal-context.ts';
 import { READER_LEASE_MS } from './terminal-source.ts';
 import { toUint32 } from './values.ts';
 

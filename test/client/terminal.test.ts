@@ -285,43 +285,4 @@ describe('a terminal', () => {
       Reflect.deleteProperty(globalThis, 'reportError');
     }
   });
-
-  it('is created once although every answer is lost at first', async () => {
-    let failures = 3;
-    gateway.network.unaryFate = (method) => {
-      if (method !== 'CreateTerminal' || failures === 0) return 'pass';
-      failures -= 1;
-      return 'lose_response';
-    };
-    const creation = sandbox.terminal.create();
-    await gateway.clock.advance(10_000);
-    await creation;
-    expect(gateway.terminals.size).toBe(1);
-    expect(gateway.network.callsOf('CreateTerminal')).toBe(4);
-  });
-
-  it('gives a creation up after 30 seconds, with the cause', async () => {
-    gateway.network.unaryFate = (method) =>
-      method === 'CreateTerminal' ? 'lose_request' : 'pass';
-    const creation = expect(sandbox.terminal.create()).rejects.toMatchObject({
-      code: 'unreachable',
-    });
-    await gateway.clock.advance(30_000);
-    await creation;
-  });
-
-  it('names the terminal that does not exist', async () => {
-    await expect(sandbox.terminal.retrieve('trm9')).rejects.toMatchObject({ code: 'not_found' });
-    await settle();
-    expect(sandbox.connection.state).toBe('connected');
-  });
-
-  it('stops a call at once when its signal fires', async () => {
-    gateway.network.unaryFate = () => 'black_hole';
-    const controller = new AbortController();
-    const creation = sandbox.terminal.create({ signal: controller.signal });
-    await settle();
-    controller.abort();
-    await expect(creation).rejects.toMatchObject({ code: 'canceled' });
-  });
 });

@@ -1,12 +1,12 @@
 import type { ConnectError, Transport } from '@connectrpc/connect';
-import { createRouterTransport, Code } from '@connectrpc/connect';
+import { Code, createRouterTransport } from '@connectrpc/connect';
 import { bearerCredential } from '../../../client/connection/credential.ts';
 import { Sandbox } from '../../../client/sandbox.ts';
 import { AuthService } from '../../../gen/computesdk/v1/auth_service_pb.ts';
 import { ErrorReason } from '../../../gen/computesdk/v1/error_pb.ts';
 import { TerminalStatus } from '../../../gen/computesdk/v1/terminal_pb.ts';
 import { TerminalService } from '../../../gen/computesdk/v1/terminal_service_pb.ts';
-import { FakeClock, settle } from './fake-clock.ts';
+import { FakeClock } from './fake-clock.ts';
 import { FakeTerminal, refusal } from './fake-terminal.ts';
 import { FaultyNetwork } from './faulty-network.ts';
 
@@ -26,10 +26,8 @@ export class FakeGateway {
   readonly transport: Transport = this.network.through(this.#routes());
 
   /** A connected sandbox. */
-  async connect(signal?: AbortSignal): Promise<Sandbox> {
-    const sandbox = Sandbox.open(this.parts(), signal);
-    await settle();
-    return sandbox;
+  connect(signal?: AbortSignal): Promise<Sandbox> {
+    return Sandbox.open(this.parts(), signal);
   }
 
   parts() {
