@@ -1,8 +1,21 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
-import type { ConnectRouter, ConnectRouterOptions, ContextValues } from '@connectrpc/connect';
-import { connectNodeAdapter } from '@connectrpc/connect-node';
+import {
+  type ConnectRouter,
+  type ConnectRouterOptions,
+  type ContextValues,
+  createConnectRouter,
+} from '@connectrpc/connect';
+import {
+  compressionBrotli,
+  compressionGzip,
+  universalRequestFromNodeRequest,
+  universalResponseToNodeResponse,
+} from '@connectrpc/connect-node';
 import { MAX_TIMER_MS } from '../core/clock.ts';
+import { reset } from './reset.ts';
+
+type UniversalHandler = ConnectRouter['handlers'][number];
 
 /** A request of either HTTP version. */
 export type HttpRequest = IncomingMessage | Http2ServerRequest;
@@ -31,11 +44,22 @@ export type RpcHandlerOptions = {
  * seven times what it saves.
  */
 export function rpcHandler(options: RpcHandlerOptions): HttpHandler {
-  const { contextValues, interceptors, requestGate, shutdownSignal } = options;
-  const adapter = connectNodeAdapter({
-    routes: options.routes,
-    fallback: (request, response) =>
-      options.fallback(request as HttpRequest, response as HttpResponse),
+  const handlers = new Map<string, UniversalHandler>();
+  for (const handler of routerOf(options).handlers) handlers.set(handler.requestPath, handler);
+  return (request, response) => {
+    const handler = handlers.get((request.url ?? '').split('?', 1)[0] ?? '');
+    if (!handler) {
+      options.fallback(request, response);
+      return;
+    }
+    void serve(handler, request, response, options.contextValues?.(request));
+  };
+}
+
+function routerOf(options: RpcHandlerOptions): ConnectRouter {
+  const { interceptors, requestGate, shutdownSignal } = options;
+  const router = createConnectRouter({
+    acceptCompression: [compressionGzip, compressionBrotli],
     readMaxBytes: MAX_MESSAGE_BYTES,
     writeMaxBytes: 4 * 1024 * 1024,
     compressMinBytes: 2 ** 31 - 1,
@@ -43,15 +67,30 @@ export function rpcHandler(options: RpcHandlerOptions): HttpHandler {
     ...(interceptors && { interceptors }),
     ...(requestGate && { requestGate }),
     ...(shutdownSignal && { shutdownSignal }),
-    ...(contextValues && { contextValues: (request) => contextValues(request as HttpRequest) }),
   });
-  return (request, response) => {
-    try {
-      adapter(request, response);
-    } catch {
-      // The adapter parses Host and target unguarded and throws out of the request listener.
-      if (!response.headersSent) response.statusCode = 400;
-      response.end();
+  options.routes(router);
+  return router;
+}
+
+/** What `connectNodeAdapter` does, which throws at a malformed Host and reports clients that left as failures. */
+async function serve(
+  handler: UniversalHandler,
+  request: HttpRequest,
+  response: HttpResponse,
+  contextValues: ContextValues | undefined,
+): Promise<void> {
+  // Without a listener, an error of a connection would end the process.
+  response.on('error', () => {});
+  try {
+    const call = universalRequestFromNodeRequest(request, response, undefined, contextValues);
+    await universalResponseToNodeResponse(await handler(call), response);
+  } catch {
+    // The client left, or its Host or target was none. Errors of calls are answered by the handler.
+    if (response.headersSent) {
+      reset(response);
+      return;
     }
-  };
+    response.statusCode = 400;
+    response.end();
+  }
 }

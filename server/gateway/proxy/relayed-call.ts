@@ -90,6 +90,7 @@ export class RelayedCall {
       this.#stall.start();
       return;
     }
+    this.#stall.stop();
     const { envelope, trailers } = streamEnd(form, toConnectError(cause));
     if (trailers) this.#response.addTrailers(trailers);
     if (envelope) this.#response.end(envelope);

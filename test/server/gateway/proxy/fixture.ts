@@ -1,5 +1,6 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer, type RequestListener } from 'node:http';
+import { createServer as createRawServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { ServiceImpl } from '@connectrpc/connect';
@@ -161,15 +162,33 @@ function authenticate(authorization: string | undefined, options: GatewayOptions
 export type FakeAgent = { readonly socketPath: string; close(): Promise<void> };
 
 /** An agent of bare HTTP, which may answer with anything. */
-export async function startAgent(listener: RequestListener): Promise<FakeAgent> {
+export function startAgent(listener: RequestListener): Promise<FakeAgent> {
+  return listenOnSocket(createServer(listener));
+}
+
+/** An agent of bare bytes. `answer` is called when a request has begun. */
+export function startRawAgent(answer: (socket: Socket) => void): Promise<FakeAgent> {
+  return listenOnSocket(
+    createRawServer((socket) => {
+      socket.on('error', () => {});
+      socket.once('data', () => answer(socket));
+    }),
+  );
+}
+
+async function listenOnSocket(server: Server): Promise<FakeAgent> {
   const directory = mkdtempSync(join(tmpdir(), 'agent-'));
   const socketPath = join(directory, 'agent.sock');
-  const server = createServer(listener);
+  const sockets = new Set<Socket>();
+  server.on('connection', (socket) => {
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
+  });
   await new Promise<void>((resolve) => server.listen(socketPath, resolve));
   return {
     socketPath,
     close: async () => {
-      server.closeAllConnections();
+      for (const socket of sockets) socket.destroy();
       await new Promise((resolve) => server.close(resolve));
       rmSync(directory, { recursive: true });
     },
