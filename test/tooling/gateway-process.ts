@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { until } from '../support/until.ts';
 
-/** A gateway in a process of its own, as a user starts it. */
+/** A gateway in a process of its own, as somebody starts it who sets nothing but the port. */
 export interface GatewayProcess extends AsyncDisposable {
   /** The address that it printed. */
   readonly url: string;
@@ -14,9 +14,7 @@ export interface GatewayProcess extends AsyncDisposable {
 }
 
 /** Starts the gateway whose program is `main`, on a free port, with a data directory of its own. */
-export async function startGateway(
-  main = resolve('server', 'gateway', 'main.ts'),
-): Promise<GatewayProcess> {
+export async function startGateway(main: string): Promise<GatewayProcess> {
   const dataDirectory = mkdtempSync(join(tmpdir(), 'data-'));
   const { COMPUTESDK_API_KEY: _ours, ...inherited } = process.env;
   const env = { ...inherited, PORT: '0', COMPUTESDK_DATA_DIR: dataDirectory };

@@ -14,7 +14,9 @@ let gateway: GatewayProcess;
 beforeAll(async () => {
   // What a front end installs: nothing native, nothing of the server, no script is run.
   app = createPackedApp({ install: ['--omit=optional', '--ignore-scripts'] });
-  gateway = await startGateway();
+  const server = createPackedApp({ install: [] });
+  const main = 'node_modules/computesdk/dist/server/gateway/main.js';
+  gateway = await startGateway(join(server.directory, main));
 }, 180_000);
 
 afterAll(async () => {

@@ -6,19 +6,19 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { createServer as createVite, type ViteDevServer } from 'vite';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { startBrowser } from './browser.ts';
-import { type GatewayProcess, startGateway } from './gateway-process.ts';
+import { launchChromium } from '../support/chromium.ts';
+import { TestGateway } from '../support/gateway.ts';
 import { createPackedApp, type PackedApp, run } from './packed-app.ts';
 import { backendProgram, frontendProgram } from './spec-snippets.ts';
 
 let app: PackedApp;
-let gateway: GatewayProcess;
+let gateway: TestGateway;
 let backend: Server;
 let vite: ViteDevServer;
 
 beforeAll(async () => {
   app = createPackedApp({ install: ['--omit=optional', '--ignore-scripts'] });
-  gateway = await startGateway();
+  gateway = await TestGateway.start();
   const program = app.write('backend.mjs', backendProgram());
   process.env['COMPUTESDK_API_KEY'] = gateway.apiKey;
   process.env['COMPUTESDK_GATEWAY_URL'] = gateway.url;
@@ -47,11 +47,13 @@ afterAll(async () => {
   await vite?.close();
   backend?.closeAllConnections();
   backend?.close();
-  await gateway?.[Symbol.asyncDispose]();
+  await gateway?.stop();
+  // Vite reads standard input to notice the end of its parent, and leaves it open.
+  process.stdin.destroy();
 });
 
 test('the quick start runs in a page of another origin', async () => {
-  await using browser = await startBrowser();
+  await using browser = await launchChromium();
   const page = await browser.newPage();
   let output = '';
   page.on('console', (message) => {
