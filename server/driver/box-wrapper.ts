@@ -2,7 +2,7 @@ import { existsSync, realpathSync } from 'node:fs';
 import type { BoxMount } from './bubblewrap-arguments.ts';
 
 /** Descriptor on which the wrapper says that the network namespace is there. */
-export const NETWORK_READY_FD = 4;
+export const NETWORK_READY_FD = 5;
 
 export type WrapperOptions = {
   /** Host uid and gid of the box. Present exactly when this process is root. */

@@ -40,6 +40,8 @@ export type BubblewrapOptions = {
 
 /** Where the agent's program lies in a box. Its folder of binaries is the last one on the path. */
 export const PROGRAM_ROOT = '/opt/computesdk';
+/** The bundled agent in a box. */
+export const AGENT_FILE = `${PROGRAM_ROOT}/agent/main.mjs`;
 /** The program search path of a box. */
 export const BOX_PATH = `${BOX_USER.home}/.local/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:${PROGRAM_ROOT}/bin`;
 
@@ -73,7 +75,8 @@ export function boxMounts(options: {
     { root: folders.project, target: PROJECT_PATH, isWritable: true },
     { root: folders.home, target: BOX_USER.home, isWritable: true },
     readOnly(program.node, `${PROGRAM_ROOT}/bin/node`),
-    readOnly(program.directory, `${PROGRAM_ROOT}/agent`),
+    // The name says that it is a module; without that Node.js parses it twice to find out.
+    { ...readOnly(program.directory, AGENT_FILE), path: 'main.js' },
     ...Object.entries(program.packages).map(([name, root]) =>
       readOnly(root, `${PROGRAM_ROOT}/node_modules/${name}`),
     ),

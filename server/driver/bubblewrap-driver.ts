@@ -20,6 +20,7 @@ import {
 import { openLog, readTail, trimLog } from './box-log.ts';
 import { chooseStage, NETWORK_READY_FD, stagedMounts, wrap } from './box-wrapper.ts';
 import {
+  AGENT_FILE,
   BOX_PATH,
   type BubblewrapFeatures,
   boxMounts,
@@ -30,7 +31,7 @@ import { BOX_USER, sharedEtc, writeEtc } from './bubblewrap-etc.ts';
 import { explainFailure, readHostFacts } from './bubblewrap-failure.ts';
 import type { Box, BoxReference, BoxSpec, Driver, Egress, Endpoint } from './driver.ts';
 import { endByFirst, endProcesses } from './end-processes.ts';
-import { type Launched, LISTEN_FD, launch } from './launch.ts';
+import { FIRST_PIPE_FD, type Launched, LISTEN_FD, launch } from './launch.ts';
 import { startNat, unreachableAddresses } from './nat-network.ts';
 import { probeBox } from './probe-box.ts';
 
@@ -40,10 +41,10 @@ export type BubblewrapDriverOptions = {
   readonly egress: Egress;
 };
 
-/** Pipes of a box, in the order of their descriptors. */
-const PIPE_COUNT = 3;
-const INFO_FD = NETWORK_READY_FD + 1;
-const SYNC_FD = INFO_FD + 1;
+/** Pipes of a box, in the order of their descriptors; the later two with a network only. */
+const INFO_FD = FIRST_PIPE_FD;
+const SYNC_FD = NETWORK_READY_FD + 1;
+const NAT_PIPES = 3;
 /** Host uid of the box that is tried at the start: below the default range of sandboxes. */
 const PROBE_UID = 69_999;
 /** The programs that find themselves on the host; nothing else of its environment is passed on. */
@@ -120,7 +121,7 @@ export class BubblewrapDriver implements Driver {
     const environment = { PATH: HOST_PATH, [MARKER_VARIABLE]: boxMarker(directory) };
     const command = await this.#command(spec, program);
     const launched = await launch({
-      ...{ directory, command, environment, pipes: PIPE_COUNT },
+      ...{ directory, command, environment, pipes: spec.egress === 'nat' ? NAT_PIPES : 1 },
       sockets: this.#sockets,
     });
     try {
@@ -155,11 +156,7 @@ export class BubblewrapDriver implements Driver {
       environment: BOX_ENVIRONMENT,
       infoFd: INFO_FD,
       ...(egress === 'nat' && { syncFd: SYNC_FD }),
-      command: [
-        `${PROGRAM_ROOT}/bin/node`,
-        `${PROGRAM_ROOT}/agent/main.js`,
-        JSON.stringify(agentConfig(spec)),
-      ],
+      command: [`${PROGRAM_ROOT}/bin/node`, AGENT_FILE, JSON.stringify(agentConfig(spec))],
     });
     return wrap(inner, {
       mounts,
@@ -200,28 +197,38 @@ async function settle(
   environment: Readonly<Record<string, string>>,
   signal: AbortSignal,
 ): Promise<number[]> {
-  const [networkReady, info, lifeline] = launched.pipes;
-  if (!networkReady || !info || !lifeline) throw new Error('the box has no pipes');
+  const [info, networkReady, lifeline] = launched.pipes;
+  if (!info) throw new Error('the box has no pipe');
   const pids = [launched.pid];
-  if (spec.egress === 'nat') {
+  if (networkReady && lifeline) {
     if ((await text(networkReady)) === '') throw await startFailure(launched);
-    const log = await openLog(spec.directory, 'network.log');
-    try {
-      const nat = {
-        pid: launched.pid,
-        hasUserNamespace: spec.uid === undefined,
-        lifeline,
-        environment,
-        log,
-      };
-      pids.push(
-        await startNat(nat, signal).catch((error) => networkFailure(spec.directory, error)),
-      );
-    } finally {
-      await log.close();
-    }
+    pids.push(await connectBox({ launched, spec, environment, lifeline, signal }));
   }
   return [await readFirstPid(launched, info), ...pids];
+}
+
+/** Gives the box its way out. Resolves with the pid of the program that is it. */
+async function connectBox(options: {
+  readonly launched: Launched;
+  readonly spec: BoxSpec;
+  readonly environment: Readonly<Record<string, string>>;
+  readonly lifeline: Socket;
+  readonly signal: AbortSignal;
+}): Promise<number> {
+  const { launched, spec, environment, lifeline, signal } = options;
+  const log = await openLog(spec.directory, 'network.log');
+  const hasUserNamespace = spec.uid === undefined;
+  try {
+    return await startNat(
+      { pid: launched.pid, hasUserNamespace, lifeline, environment, log },
+      signal,
+    );
+  } catch (error) {
+    signal.throwIfAborted();
+    return await networkFailure(spec.directory, error);
+  } finally {
+    await log.close();
+  }
 }
 
 async function readFirstPid(launched: Launched, info: Socket): Promise<number> {

@@ -37,7 +37,7 @@ export function readHostFacts(): HostFacts {
  */
 export function explainFailure(detail: string, facts: HostFacts): DomainError {
   const lines = detail.trim().split('\n');
-  const telling = lines.filter((line) => TELLING_LINE.test(line));
+  const telling = lines.filter((line) => TELLING_LINE.test(line) && !line.startsWith('WARNING'));
   const said = (telling.length > 0 ? telling : lines).slice(-3).join(' | ') || 'no message';
   return new DomainError(
     'DRIVER_UNAVAILABLE',

@@ -67,8 +67,9 @@ function slirpArguments({ pid, hasUserNamespace }: NatOptions): string[] {
       '--enable-seccomp',
     ],
     ...[`--exit-fd=${EXIT_FD}`, `--ready-fd=${READY_FD}`],
-    ...(hasUserNamespace ? [`--userns-path=/proc/${pid}/ns/user`] : []),
-    ...['--netns-type=path', `/proc/${pid}/ns/net`, 'tap0'],
+    // By pid it joins the user namespace too. By path it cannot, with its sandbox (its issue 317).
+    ...(hasUserNamespace ? [`${pid}`] : ['--netns-type=path', `/proc/${pid}/ns/net`]),
+    'tap0',
   ];
 }
 

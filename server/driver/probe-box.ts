@@ -19,9 +19,11 @@ export type ProbeOptions = {
 const ANSWER = 'a box that works';
 /** Does in a box what an agent needs: writes to the project, takes a connection on the socket it was given. */
 const PROBE_PROGRAM = `
+import { writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 const config = JSON.parse(process.argv[2]);
-require('node:fs').writeFileSync(config.projectDirectory + '/probe', '');
-require('node:net').createServer((socket) => socket.end(${JSON.stringify(ANSWER)})).listen({ fd: config.listenFd });
+writeFileSync(config.projectDirectory + '/probe', '');
+createServer((socket) => socket.end(${JSON.stringify(ANSWER)})).listen({ fd: config.listenFd });
 setTimeout(() => process.exit(1), config.graceMs);
 `;
 const PROBE_DEADLINE_MS = 20_000;

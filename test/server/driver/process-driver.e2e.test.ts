@@ -1,0 +1,4 @@
+import { ProcessDriver } from '../../../server/driver/process-driver.ts';
+import { describeDriver } from './support/driver-suite.ts';
+
+describeDriver({ name: 'process', open: (program) => new ProcessDriver({ program }) });
