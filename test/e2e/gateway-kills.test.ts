@@ -1,0 +1,60 @@
+import { expect, it } from 'vitest';
+import { Sandbox } from '../../client/index.ts';
+import { ChaosProxy } from '../support/chaos-proxy.ts';
+import { newSandbox } from '../support/clients.ts';
+import { TestGateway } from '../support/gateway.ts';
+import { report } from '../support/report.ts';
+import { isSoak, scaled, seed, seededRandom } from '../support/scale.ts';
+import { runTraffic } from '../support/traffic.ts';
+import { delay } from '../support/until.ts';
+
+const KILLS = scaled(50);
+const OUTPUT_BYTES = 50_000_000;
+const INPUTS = 20_000;
+const WITHIN_MS = isSoak ? 900_000 : 110_000;
+/** How long a gateway lives at least, and how much longer it may. */
+const SHORTEST_LIFE_MS = 100;
+const LIFE_SPREAD_MS = 300;
+/** Slows the traffic down so that it lasts longer than all kills do. */
+const BYTES_PER_SECOND = OUTPUT_BYTES / (KILLS * 0.5);
+
+it(
+  'loses, repeats and reorders nothing while the gateway is killed again and again',
+  async () => {
+    await using gateway = await TestGateway.start();
+    await using proxy = await ChaosProxy.open({ port: gateway.port });
+    proxy.bytesPerSecond = BYTES_PER_SECOND;
+    const { sandbox: record, token } = await newSandbox(gateway);
+    const sandbox = await Sandbox.connect({ url: proxy.through(record.url), token });
+    const startedAt = performance.now();
+    let isDone = false;
+    const traffic = { seed, outputBytes: OUTPUT_BYTES, inputs: INPUTS, withinMs: WITHIN_MS };
+    const running = runTraffic(sandbox, traffic).finally(() => {
+      isDone = true;
+    });
+    const random = seededRandom(seed);
+    let kills = 0;
+    for (; kills < KILLS && !isDone; kills++) {
+      await delay(SHORTEST_LIFE_MS + random.below(LIFE_SPREAD_MS));
+      await gateway.kill('SIGKILL');
+      await gateway.restart();
+    }
+    const result = await running;
+    const seconds = (performance.now() - startedAt) / 1_000;
+    await sandbox.disconnect();
+    const { duplicates, inputs, connections } = proxy.counters;
+    report({
+      test: 'kill -9 of the gateway during 50 MB and 20,000 inputs',
+      count: kills,
+      figures: { seconds, duplicates, inputs, connections },
+    });
+
+    expect(result.errors).toEqual([]);
+    expect(result.gaps).toEqual([]);
+    expect(result.output).toEqual(result.expectedOutput);
+    expect(result.received).toEqual(result.expectedInput);
+    expect(result.echoed).toEqual(result.expectedInput);
+    expect(kills).toBe(KILLS);
+  },
+  WITHIN_MS + 60_000,
+);
