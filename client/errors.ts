@@ -143,6 +143,12 @@ const BY_STATUS: Readonly<Record<Code, SandboxErrorCode>> = {
   [Code.Unauthenticated]: 'unauthenticated',
 };
 
+/** Fields of the contract whose names in the SDK carry their unit. */
+const FIELD_NAMES: Readonly<Partial<Record<string, string>>> = {
+  duration: 'durationMs',
+  timeout: 'timeoutMs',
+};
+
 /** Statuses that count although only an HTTP status, not a server of ours, said so. */
 const TRUSTED_HTTP_STATUSES: ReadonlySet<Code> = new Set([
   Code.Unauthenticated,
@@ -161,8 +167,14 @@ export function toSandboxError(error: unknown): SandboxError {
   }
   const [detail] = connectError.findDetails(ErrorDetailSchema);
   const code = (detail && BY_REASON[detail.reason]) ?? BY_STATUS[connectError.code] ?? 'unknown';
-  return new SandboxError(code, connectError.rawMessage || code.replaceAll('_', ' '), {
-    field: detail?.field || undefined,
+  const wireField = detail?.field || undefined;
+  const field = wireField && (FIELD_NAMES[wireField] ?? wireField);
+  let message = connectError.rawMessage || code.replaceAll('_', ' ');
+  if (field && message.startsWith(`${wireField}:`)) {
+    message = field + message.slice(wireField.length);
+  }
+  return new SandboxError(code, message, {
+    field,
     retryAfterMs: detail?.retryAfter && durationMs(detail.retryAfter),
     cause: connectError,
   });
@@ -236,10 +248,10 @@ function isAbort(error: unknown): boolean {
 /** fetch() hides the cause of a failure one or two levels deep. */
 function describeFailure(error: ConnectError): string {
   let text = error.rawMessage || 'no answer';
-  let cause: unknown = error.cause;
+  let cause: unknown = error.cause instanceof Error ? error.cause.cause : undefined;
   for (let depth = 0; depth < 3 && cause instanceof Error; depth += 1) {
     const { code } = cause as { code?: unknown };
-    if (typeof code === 'string') text += ` (${code})`;
+    text += `: ${cause.message || String(code ?? cause.name)}`;
     cause = cause.cause;
   }
   return text;

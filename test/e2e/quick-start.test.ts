@@ -38,7 +38,7 @@ describe('the quick start', () => {
     const errors: string[] = [];
     terminal.on('error', ({ code }) => errors.push(code));
     await until(() => /[$#] $/.test(shown.text), { what: 'the first prompt' });
-    terminal.write('echo $((40 + 2))\n');
+    void terminal.write('echo $((40 + 2))\n');
     await until(() => shown.text.includes('42\r\n'), { what: 'the answer' });
 
     const tokens = await owned.sessionToken.list();
@@ -125,7 +125,7 @@ describe('bad input', () => {
       ['invalid_argument expiresIn', owned.sessionToken.create({ expiresIn: Infinity })],
       ['invalid_argument expiresIn', owned.sessionToken.create({ expiresIn: 2 ** 63 })],
       ['invalid_argument expiresIn', owned.sessionToken.create({ expiresIn: 31 * 86_400 })],
-      ['invalid_argument timeout', compute.sandbox.create({ timeoutMs: 31 * 86_400_000 })],
+      ['invalid_argument timeoutMs', compute.sandbox.create({ timeoutMs: 31 * 86_400_000 })],
       ['invalid_argument timeoutMs', compute.sandbox.create({ timeoutMs: 0 })],
       ['invalid_argument cols', owned.terminal.create({ cols: 0 })],
       ['invalid_argument cols', owned.terminal.create({ cols: 70_000 })],
@@ -135,14 +135,14 @@ describe('bad input', () => {
       ['invalid_argument terminalId', owned.terminal.retrieve('terminal')],
       ['permission_denied', Sandbox.connect({ url: owned.url, token })],
       ['unauthenticated', Sandbox.connect({ url: owned.url, token: 'wrong' })],
-      ['unreachable', Sandbox.connect({ url: 'http://127.0.0.1:9/', token: 'any' })],
+      ['unreachable', Sandbox.connect({ url: 'http://127.0.0.1:59999/', token: 'any' })],
       [
         'unauthenticated apiKey',
         compute({ apiKey: 'wrong', gatewayUrl: gateway.url }).sandbox.list(),
       ],
       [
         'unreachable gatewayUrl',
-        compute({ apiKey: 'any', gatewayUrl: 'http://127.0.0.1:9/' }).sandbox.list(),
+        compute({ apiKey: 'any', gatewayUrl: 'http://127.0.0.1:59999/' }).sandbox.list(),
       ],
     ];
     const seen = await Promise.all(refusals.map(([, refusal]) => refusal.then(() => '', explain)));
