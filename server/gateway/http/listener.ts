@@ -8,7 +8,7 @@ import {
 import type { Server, Socket } from 'node:net';
 import { DomainError } from '../../core/domain-error.ts';
 import type { HttpHandler } from '../../rpc/connect-node.ts';
-import { SNIFF_TIMEOUT_MS, sniffHttp2 } from './sniff.ts';
+import { sniffHttp2 } from './sniff.ts';
 
 /** The most bytes of a request's headers. */
 const MAX_HEADER_BYTES = 16 * 1024;
@@ -18,17 +18,27 @@ const MAX_HEADER_FIELDS = 100;
 const MAX_CONCURRENT_STREAMS = 256;
 /** The most connections on one address. More are closed at once. */
 const MAX_CONNECTIONS = 8_192;
-/** How long a request may take to arrive. With the interval of the check it is cut within 15 s. */
-const REQUEST_TIMEOUT_MS = 14_000;
-const TIMEOUT_CHECK_MS = 1_000;
-/** How long a connection may stay open without a call. */
-const IDLE_TIMEOUT_MS = 30_000;
 /** How long connections may take to end by themselves when the listener closes. */
 const CLOSE_GRACE_MS = 250;
 /** After this much silence the system probes whether a peer still exists. */
 const TCP_PROBE_MS = 15_000;
 /** Free ports tried until one is free on every address. */
 const PORT_ATTEMPTS = 10;
+
+/** What a slow or idle client may do, in milliseconds. */
+export type ListenerTimes = {
+  /** How long a new connection may take to say what it speaks. Default: 5 s. */
+  readonly sniffMs: number;
+  /** How long a request may take to arrive, and a new HTTP/2 connection to make one. Default: 14 s. */
+  readonly requestMs: number;
+  /** How often requests over HTTP/1.1 are checked for that. Default: 1 s. */
+  readonly checkMs: number;
+  /** How long a connection may stay open without a call. Default: 30 s. */
+  readonly idleMs: number;
+};
+
+/** A request that takes too long is cut within 15 s, the interval of the check included. */
+const TIMES: ListenerTimes = { sniffMs: 5_000, requestMs: 14_000, checkMs: 1_000, idleMs: 30_000 };
 
 export type ListenerOptions = {
   /** Addresses to listen on, all with the same port. Only the first one must exist. */
@@ -37,8 +47,11 @@ export type ListenerOptions = {
   readonly port: number;
   readonly handler: HttpHandler;
   /** Certificate chain and private key, as PEM. Absent: cleartext HTTP/1.1 and HTTP/2 on one port. */
-  readonly tls?: { readonly certificate: string | Buffer; readonly key: string | Buffer };
+  readonly tls?: TlsFiles;
+  readonly times?: Partial<ListenerTimes>;
 };
+
+type TlsFiles = { readonly certificate: string | Buffer; readonly key: string | Buffer };
 
 /** Accepts connections. */
 export interface Listener {
@@ -50,9 +63,10 @@ export interface Listener {
 /** Starts to listen. Throws BAD_SETTING when the address cannot be had. */
 export async function createListener(options: ListenerOptions): Promise<Listener> {
   const sockets = new Set<Socket>();
+  const times = { ...TIMES, ...options.times };
   const factory = options.tls
-    ? secureServers(options.handler, options.tls)
-    : cleartextServers(options.handler);
+    ? secureServers(options.handler, options.tls, times)
+    : cleartextServers(options.handler, times);
   const servers = await listenOnAll(options, () => track(factory(), sockets));
   let closed: Promise<void> | undefined;
   return {
@@ -65,16 +79,16 @@ export async function createListener(options: ListenerOptions): Promise<Listener
 }
 
 /** HTTP/1.1 servers that hand connections which speak HTTP/2 to a second server. */
-function cleartextServers(handler: HttpHandler): () => Server {
-  const http2 = createHttp2Server(http2Options(), handler);
-  http2.on('session', limitIdleTime);
+function cleartextServers(handler: HttpHandler, times: ListenerTimes): () => Server {
+  const http2 = createHttp2Server(http2Options(), limitHeaders(handler));
+  http2.on('session', (session) => limitIdleTime(session, times));
   return () => {
-    const http1 = createHttp1Server(http1Options(), handler);
+    const http1 = createHttp1Server(http1Options(times), handler);
     // The server's own listener takes a connection for HTTP/1.1; it comes after the look at the bytes.
     const serveHttp1 = http1.listeners('connection');
     http1.removeAllListeners('connection');
     http1.on('connection', (socket: Socket) => {
-      sniffHttp2(socket, (isHttp2) => {
+      sniffHttp2(socket, times.sniffMs, (isHttp2) => {
         if (isHttp2) http2.emit('connection', socket);
         else for (const serve of serveHttp1) serve.call(http1, socket);
       });
@@ -83,35 +97,32 @@ function cleartextServers(handler: HttpHandler): () => Server {
   };
 }
 
-function secureServers(
-  handler: HttpHandler,
-  tls: { readonly certificate: string | Buffer; readonly key: string | Buffer },
-): () => Server {
+function secureServers(handler: HttpHandler, tls: TlsFiles, times: ListenerTimes): () => Server {
   return () => {
     const server: Http2SecureServer = createSecureServer(
       {
         ...http2Options(),
         allowHTTP1: true,
-        http1Options: http1Options(),
+        http1Options: http1Options(times),
         cert: tls.certificate,
         key: tls.key,
         minVersion: 'TLSv1.2',
-        handshakeTimeout: SNIFF_TIMEOUT_MS,
+        handshakeTimeout: times.sniffMs,
       },
-      handler,
+      limitHeaders(handler),
     );
-    server.on('session', limitIdleTime);
+    server.on('session', (session) => limitIdleTime(session, times));
     return server;
   };
 }
 
-function http1Options() {
+function http1Options(times: ListenerTimes) {
   return {
     maxHeaderSize: MAX_HEADER_BYTES,
-    headersTimeout: REQUEST_TIMEOUT_MS,
-    requestTimeout: REQUEST_TIMEOUT_MS,
-    connectionsCheckingInterval: TIMEOUT_CHECK_MS,
-    keepAliveTimeout: IDLE_TIMEOUT_MS,
+    headersTimeout: times.requestMs,
+    requestTimeout: times.requestMs,
+    connectionsCheckingInterval: times.checkMs,
+    keepAliveTimeout: times.idleMs,
     noDelay: true,
     keepAlive: true,
     keepAliveInitialDelay: TCP_PROBE_MS,
@@ -129,10 +140,24 @@ function http2Options() {
   };
 }
 
+/** Refuses what Node.js lets pass over HTTP/2, whatever it tells the client in its settings. */
+function limitHeaders(handler: HttpHandler): HttpHandler {
+  return (request, response) => {
+    let bytes = 0;
+    for (const text of request.rawHeaders) bytes += text.length;
+    if (bytes <= MAX_HEADER_BYTES) {
+      handler(request, response);
+      return;
+    }
+    response.statusCode = 431;
+    response.end();
+  };
+}
+
 /** Closes an HTTP/2 connection on which no call was open for a while, from its beginning on. */
-function limitIdleTime(session: ServerHttp2Session): void {
+function limitIdleTime(session: ServerHttp2Session, times: ListenerTimes): void {
   let open = 0;
-  let timer = setTimeout(() => session.destroy(), REQUEST_TIMEOUT_MS);
+  let timer = setTimeout(() => session.destroy(), times.requestMs);
   session.on('stream', (stream) => {
     open += 1;
     clearTimeout(timer);
@@ -140,7 +165,7 @@ function limitIdleTime(session: ServerHttp2Session): void {
       open -= 1;
       if (open > 0 || session.destroyed) return;
       clearTimeout(timer);
-      timer = setTimeout(() => session.destroy(), IDLE_TIMEOUT_MS);
+      timer = setTimeout(() => session.destroy(), times.idleMs);
     });
   });
   session.once('close', () => clearTimeout(timer));

@@ -1,17 +1,19 @@
 import type { Socket } from 'node:net';
 
-/** How long a new connection may take to say what it speaks, in milliseconds. */
-export const SNIFF_TIMEOUT_MS = 5_000;
 /** What every HTTP/2 connection begins with (RFC 9113, section 3.4). */
 const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 'latin1');
 
 /**
  * Reads the first bytes of a connection, puts them back, and tells whether they are HTTP/2's. Closes
- * a connection that does not say in time.
+ * a connection that does not say within `timeoutMs`.
  */
-export function sniffHttp2(socket: Socket, found: (isHttp2: boolean) => void): void {
+export function sniffHttp2(
+  socket: Socket,
+  timeoutMs: number,
+  found: (isHttp2: boolean) => void,
+): void {
   let seen: Buffer = Buffer.alloc(0);
-  const timer = setTimeout(() => socket.destroy(), SNIFF_TIMEOUT_MS);
+  const timer = setTimeout(() => socket.destroy(), timeoutMs);
   const stop = () => {
     clearTimeout(timer);
     socket.off('readable', look);

@@ -17,7 +17,7 @@ import type { Caller } from '../../../../server/gateway/auth/caller.ts';
 import { answerNotFound } from '../../../../server/gateway/http/answers.ts';
 import { HostGuard } from '../../../../server/gateway/http/host-guard.ts';
 import { createHttpHandler } from '../../../../server/gateway/http/http-handler.ts';
-import { createListener } from '../../../../server/gateway/http/listener.ts';
+import { createListener, type ListenerTimes } from '../../../../server/gateway/http/listener.ts';
 import { OriginGuard } from '../../../../server/gateway/http/origin-guard.ts';
 import { sandboxOfRequest } from '../../../../server/gateway/http/sandbox-of-request.ts';
 import { LiveCallRegistry } from '../../../../server/gateway/proxy/live-call-registry.ts';
@@ -52,6 +52,7 @@ export type GatewayOptions = {
   /** Runs when a call asks for the address of the agent. */
   readonly beforeDial?: () => Promise<void>;
   readonly expiresAt?: number;
+  readonly times?: Partial<ListenerTimes>;
 };
 
 export async function startGateway(options: GatewayOptions): Promise<Gateway> {
@@ -103,6 +104,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const listener = await createListener({
     hosts: ['127.0.0.1', '::1'],
     port: 0,
+    ...(options.times && { times: options.times }),
     handler: createHttpHandler({
       hostGuard: new HostGuard(options.allowedHosts ?? []),
       originGuard: new OriginGuard({
