@@ -6,15 +6,16 @@ import { TestGateway } from '../support/gateway.ts';
 import { report } from '../support/report.ts';
 import { isSoak, scaled, seed, seededRandom } from '../support/scale.ts';
 import { runTraffic } from '../support/traffic.ts';
-import { delay } from '../support/until.ts';
+import { delay, until } from '../support/until.ts';
 
 const KILLS = scaled(50);
 const OUTPUT_BYTES = 50_000_000;
-const INPUTS = 20_000;
+/** Enough that typing lasts longer than all kills do. */
+const INPUTS = Math.max(20_000, KILLS * 1_500);
 const WITHIN_MS = isSoak ? 900_000 : 110_000;
-/** How long a gateway lives at least, and how much longer it may. */
-const SHORTEST_LIFE_MS = 100;
-const LIFE_SPREAD_MS = 300;
+/** How long a gateway lives once traffic flows again, at least, and how much longer it may. */
+const SHORTEST_LIFE_MS = 20;
+const LIFE_SPREAD_MS = 250;
 /** Slows the traffic down so that it lasts longer than all kills do. */
 const BYTES_PER_SECOND = OUTPUT_BYTES / (KILLS * 0.5);
 
@@ -34,8 +35,10 @@ it(
     });
     const random = seededRandom(seed);
     let kills = 0;
-    for (; kills < KILLS && !isDone; kills++) {
+    for (; kills < KILLS; kills++) {
+      await until(() => isDone || isTraffic(proxy), { what: 'traffic', withinMs: 40_000 });
       await delay(SHORTEST_LIFE_MS + random.below(LIFE_SPREAD_MS));
+      if (isDone) break;
       await gateway.kill('SIGKILL');
       await gateway.restart();
     }
@@ -58,3 +61,12 @@ it(
   },
   WITHIN_MS + 60_000,
 );
+
+/** Whether output and input are under way. */
+function isTraffic(proxy: ChaosProxy): boolean {
+  const calls = proxy.openConnections.map(({ call }) => call);
+  return (
+    calls.some((call) => call?.isLiveStream) &&
+    calls.some((call) => call?.method === 'WriteTerminal')
+  );
+}
