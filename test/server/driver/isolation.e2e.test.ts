@@ -5,11 +5,14 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { BubblewrapDriver } from '../../../server/driver/bubblewrap-driver.ts';
 import { until } from '../../support/until.ts';
+import { canBox } from './support/availability.ts';
 import { type BenchBox, BoxBench, isRoot } from './support/box-bench.ts';
 import { writeCommandAgent } from './support/command-agent.ts';
 import { openRemoteServer } from './support/test-network.ts';
 
 const CONNECTED = 'connected';
+const hasBoxes = await canBox('none');
+const hasNat = hasBoxes && (await canBox('nat'));
 
 let programs: string;
 let driver: BubblewrapDriver;
@@ -27,7 +30,7 @@ afterAll(async () => {
   rmSync(programs, { recursive: true, force: true });
 });
 
-describe('a program in a box', () => {
+describe.runIf(hasBoxes)('a program in a box', () => {
   test('is nobody on the host and has no capability', async () => {
     const box = await bench.start();
     const { stdout } = await box.run(
@@ -124,18 +127,21 @@ describe('a program in a box', () => {
     if (isRoot) expect(limit('Max processes')).toEqual(['4096', '4096']);
   });
 
-  test('has a writable device for its terminals, certificates, and a resolver as its network asks', async () => {
-    const none = await bench.start();
-    expect((await none.run('test -c /dev/ptmx && test -r /etc/ssl/certs && echo yes')).stdout).toBe(
-      'yes\n',
-    );
-    expect((await none.run('cat /etc/resolv.conf')).stdout).toBe('');
-    const nat = await bench.start({ egress: 'nat' });
-    expect((await nat.run('cat /etc/resolv.conf')).stdout).toBe('nameserver 10.0.2.3\n');
-  });
+  test.runIf(hasNat)(
+    'has a writable device for its terminals, certificates, and a resolver as its network asks',
+    async () => {
+      const none = await bench.start();
+      expect(
+        (await none.run('test -c /dev/ptmx && test -r /etc/ssl/certs && echo yes')).stdout,
+      ).toBe('yes\n');
+      expect((await none.run('cat /etc/resolv.conf')).stdout).toBe('');
+      const nat = await bench.start({ egress: 'nat' });
+      expect((await nat.run('cat /etc/resolv.conf')).stdout).toBe('nameserver 10.0.2.3\n');
+    },
+  );
 });
 
-describe('the network of a box', () => {
+describe.runIf(hasNat)('the network of a box', () => {
   let canary: Server;
   let canaryPort: number;
   let knocks = 0;

@@ -22,6 +22,8 @@ import { log, self, writeCommandAgent } from './command-agent.ts';
 export type DriverSuite = {
   readonly name: string;
   readonly open: (program: AgentProgram) => Driver;
+  /** Whether this machine lets it work; the suite is skipped, and counted as that, if not. */
+  readonly isAvailable: boolean;
 };
 
 const CANARY = 'a-server-secret-that-no-box-may-see';
@@ -29,8 +31,8 @@ const CANARY = 'a-server-secret-that-no-box-may-see';
 const LONG_SLEEP = 86_413;
 
 /** What every driver promises. */
-export function describeDriver({ name, open }: DriverSuite): void {
-  describe(`the ${name} driver`, () => {
+export function describeDriver({ name, open, isAvailable }: DriverSuite): void {
+  describe.runIf(isAvailable)(`the ${name} driver`, () => {
     let programs: string;
     let driver: Driver;
     let bench: BoxBench;
