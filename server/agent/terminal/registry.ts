@@ -6,7 +6,7 @@ import { Quota } from '../../core/quota.ts';
 import { TERMINAL_LIMITS, type TerminalLimits } from './limits.ts';
 import { startPty } from './node-pty.ts';
 import { startOnPipes } from './pipe-process.ts';
-import { endProcesses } from './process-tree.ts';
+import { endFamily, TERMINAL_ID_VARIABLE } from './process-family.ts';
 import {
   type Program,
   type ProgramRequest,
@@ -15,7 +15,7 @@ import {
 } from './program.ts';
 import { checkLease } from './reader-table.ts';
 import { RecentRequests } from './recent-requests.ts';
-import { checkSize, TERMINAL_ID_VARIABLE, TerminalSession } from './session.ts';
+import { checkSize, TerminalSession } from './session.ts';
 import type { TerminalSize } from './terminal-process.ts';
 
 export type TerminalRegistryOptions = {
@@ -121,9 +121,8 @@ export class TerminalRegistry {
   async close(): Promise<void> {
     this.#isClosed = true;
     this.#forgetTimer?.clear();
-    const environment = `${TERMINAL_ID_VARIABLE}=trm${tagOf(this.#options.bootId)}`;
     const leaders = this.list().flatMap((session) => (session.isLive ? [session.pid] : []));
-    await endProcesses({ leaders, environment }, this.#clock);
+    await endFamily({ leaders, mark: `trm${tagOf(this.#options.bootId)}` }, this.#clock);
   }
 
   async #create(subject: string, options: CreateTerminalOptions): Promise<CreatedTerminal> {

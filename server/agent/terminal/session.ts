@@ -5,7 +5,8 @@ import { DomainError, invalidArgument } from '../../core/domain-error.ts';
 import type { Quota } from '../../core/quota.ts';
 import type { TerminalLimits } from './limits.ts';
 import { OutputBatcher } from './output-batcher.ts';
-import { endProcesses, foregroundGroup, sendSignal } from './process-tree.ts';
+import { endFamily, sendSignal } from './process-family.ts';
+import { foregroundGroup } from './process-table.ts';
 import type { ReaderStream } from './reader-stream.ts';
 import { type AttachOptions, ReaderTable } from './reader-table.ts';
 import { parseSignal } from './signals.ts';
@@ -17,8 +18,6 @@ import type {
 } from './terminal-process.ts';
 import { WriterTable } from './writer-table.ts';
 
-/** Environment variable that marks the processes of a terminal. */
-export const TERMINAL_ID_VARIABLE = 'COMPUTESDK_TERMINAL_ID';
 /** Largest width and height, in characters. */
 const MAX_SIZE = 4096;
 
@@ -186,11 +185,8 @@ export class TerminalSession {
   }
 
   async #end(): Promise<boolean> {
-    const environment = `${TERMINAL_ID_VARIABLE}=${this.facts.id}\0`;
-    const ended = await endProcesses(
-      { leaders: this.isLive ? [this.#process.pid] : [], environment },
-      this.#clock,
-    );
+    const leaders = this.isLive ? [this.#process.pid] : [];
+    const ended = await endFamily({ leaders, mark: this.facts.id }, this.#clock);
     if (!ended) this.#process.close();
     await this.#exited.promise;
     return ended;

@@ -1,7 +1,8 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { closeInheritedDescriptors } from '../../../../server/agent/descriptors.ts';
-import { foregroundGroup, sendSignal } from '../../../../server/agent/terminal/process-tree.ts';
+import { sendSignal } from '../../../../server/agent/terminal/process-family.ts';
+import { foregroundGroup } from '../../../../server/agent/terminal/process-table.ts';
 import { readProcess } from '../../../support/processes.ts';
 import { delay, until } from '../../../support/until.ts';
 import { type RealProcess, startBash } from '../support/real-process.ts';
