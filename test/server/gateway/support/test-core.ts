@@ -1,0 +1,100 @@
+import { randomUUID } from 'node:crypto';
+import { join } from 'node:path';
+import { onTestFinished } from 'vitest';
+import type { DomainError } from '../../../../server/core/domain-error.ts';
+import { silentLogger } from '../../../../server/core/log.ts';
+import { ApiKeyCheck, hashApiKey } from '../../../../server/gateway/auth/api-key.ts';
+import { Authenticator } from '../../../../server/gateway/auth/authenticator.ts';
+import { SessionTokens } from '../../../../server/gateway/auth/session-tokens.ts';
+import { generateSigningKey, TokenSigner } from '../../../../server/gateway/auth/token-signer.ts';
+import { TokenUsage } from '../../../../server/gateway/auth/token-usage.ts';
+import { SandboxFiles } from '../../../../server/gateway/sandbox/sandbox-files.ts';
+import { SandboxRegistry } from '../../../../server/gateway/sandbox/sandbox-registry.ts';
+import { Sandboxes } from '../../../../server/gateway/sandbox/sandbox-service.ts';
+import { Store } from '../../../../server/gateway/store/store.ts';
+import { FakeClock } from '../../../support/fake-clock.ts';
+import { FakeAgents } from './fake-agents.ts';
+import { testDirectory } from './test-store.ts';
+
+export const API_KEY = 'csk_the-api-key-of-the-tests';
+
+export type TestCoreOptions = {
+  /** A data directory of an earlier core. */
+  readonly directory?: string;
+  readonly clock?: FakeClock;
+  readonly agents?: FakeAgents;
+  readonly uidRange?: { readonly first: number; readonly last: number };
+};
+
+export type TestCore = Awaited<ReturnType<typeof testCore>>;
+
+/** The domains of a gateway on a real store, with a clock that stands still and agents that are none. */
+export async function testCore(options: TestCoreOptions = {}) {
+  const directory = options.directory ?? (await testDirectory());
+  const clock = options.clock ?? new FakeClock();
+  const agents = options.agents ?? new FakeAgents();
+  const store = await Store.open(directory);
+  const files = new SandboxFiles(join(directory, 'sandboxes'));
+  const registry = await SandboxRegistry.open(store.sandboxes, files);
+  const { apiKey, signer, owner } = await identities(store, clock);
+  const usage = new TokenUsage({ store: store.sessionTokens, clock, logger: silentLogger });
+  const authenticator = new Authenticator({
+    ...{ apiKey, signer, usage, store: store.sessionTokens, logger: silentLogger },
+  });
+  /** What was ended, in order: ids of tokens and sandboxes, with the reason. */
+  const endings: string[] = [];
+  const sandboxes = new Sandboxes({
+    ...{ store: store.sandboxes, registry, files, agents, clock, logger: silentLogger },
+    driver: 'fake',
+    ...(options.uidRange && { uidRange: options.uidRange }),
+    onEnded: (sandboxId: string, cause: DomainError) => {
+      authenticator.endSandbox(sandboxId, cause);
+      endings.push(`${sandboxId} ${cause.reason}`);
+    },
+  });
+  const tokens = new SessionTokens({
+    ...{ store: store.sessionTokens, signer, usage, clock },
+    requireSandbox: (sandboxId, workspaceId) => sandboxes.requireSandbox(sandboxId, workspaceId),
+    onEnded: (tokenId: string, cause: DomainError) => {
+      authenticator.endToken(tokenId, cause);
+      endings.push(`${tokenId} ${cause.reason}`);
+    },
+  });
+  let closing: Promise<void> | undefined;
+  const close = () => {
+    closing ??= closeAll();
+    return closing;
+  };
+  const closeAll = async () => {
+    await sandboxes.close();
+    await usage.flush();
+    await store.close();
+  };
+  onTestFinished(close);
+  return {
+    ...{ directory, clock, agents, store, files, registry, signer, usage, authenticator },
+    ...{ sandboxes, tokens, owner, endings, close },
+  };
+}
+
+async function identities(store: Store, clock: FakeClock) {
+  const draft = { id: 'key1', workspaceId: 'default', hash: hashApiKey(API_KEY) };
+  const record = await store.identity.useApiKey(draft, clock.now());
+  const installationId = await store.identity.installation(randomUUID(), clock.now());
+  if ((await store.identity.signingKeys()).length === 0) {
+    await store.identity.addSigningKey(await generateSigningKey(), clock.now());
+  }
+  const signer = await TokenSigner.open({
+    installationId,
+    keys: await store.identity.signingKeys(),
+  });
+  const owner = { workspaceId: record.workspaceId, principalId: record.id };
+  return { apiKey: new ApiKeyCheck(record), signer, owner };
+}
+
+/** A request to create a sandbox, with nothing asked for. */
+export const PLAIN_SANDBOX = { requestId: '', name: '', namespace: '', metadata: {} };
+/** A request to create a session token, with nothing asked for. */
+export const PLAIN_TOKEN = { requestId: '', description: '', scopes: [], metadata: {} };
+/** A signal that never aborts. */
+export const NEVER = new AbortController().signal;
