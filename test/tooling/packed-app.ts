@@ -40,7 +40,7 @@ export function run(command: string, args: readonly string[], cwd: string): stri
 }
 
 /** The tarball as `npm pack` makes it, in the run's temporary directory. */
-export function packedTarball(): string {
+function packedTarball(): string {
   const tarball = join(tmpdir(), 'computesdk.tgz');
   if (existsSync(tarball)) return tarball;
   run('npm', ['run', '--silent', 'build'], resolve('.'));
