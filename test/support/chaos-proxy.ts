@@ -60,6 +60,8 @@ export type ChaosProxyOptions = {
 /** A TCP proxy in front of a gateway that cuts, stalls and loses what passes, and counts what it did. */
 export class ChaosProxy implements AsyncDisposable {
   readonly counters: ChaosCounters = noCounts();
+  /** How many requests began for each RPC. Preflights count as well. */
+  readonly callsOf = new Map<string, number>();
   /** Bytes a second in each direction of each connection; 0 is unlimited. */
   bytesPerSecond = 0;
   /** How long each piece that was read waits before it passes on. */
@@ -150,6 +152,7 @@ export class ChaosProxy implements AsyncDisposable {
 
   noteCall(call: ProxiedCall): void {
     this.counters.calls++;
+    this.callsOf.set(call.method, (this.callsOf.get(call.method) ?? 0) + 1);
     if (call.method !== 'AttachTerminal') return;
     this.counters.attaches++;
     call.isReconnect = this.#broken > 0;

@@ -1,0 +1,201 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { Sandbox } from '../../client/index.ts';
+import { ChaosProxy } from '../support/chaos-proxy.ts';
+import { launchChromium } from '../support/chromium.ts';
+import { newSandbox } from '../support/clients.ts';
+import { TestGateway } from '../support/gateway.ts';
+import { servePage } from '../support/page.ts';
+import { nodePath } from '../support/paths.ts';
+import type { Direction } from '../support/proxied-connection.ts';
+import { report } from '../support/report.ts';
+import { TICKS, TickLog } from '../support/ticks.ts';
+import { Reader } from '../support/traffic.ts';
+import { delay, until } from '../support/until.ts';
+
+const NOTICED_WITHIN_MS = 12_000;
+const RESUMED_WITHIN_MS = 1_000;
+const HOLE_MS = 20_000;
+const STOPPED_MS = 60_000;
+const FROZEN_MS = 30_000;
+/**
+ * A client that comes back needs a probe and an attach, perhaps twice, and a preflight for each in a
+ * page. What it reads later it acknowledges, which does not count.
+ */
+const STORM_CALLS = 8;
+const SETTLE_MS = 5_000;
+
+let gateway: TestGateway;
+
+beforeAll(async () => {
+  gateway = await TestGateway.start();
+}, 60_000);
+afterAll(() => gateway.stop(), 60_000);
+
+describe.concurrent('a connection that dies without a word', () => {
+  const holes: Array<[string, Direction[]]> = [
+    ['both ways', ['to-server', 'to-client']],
+    ['towards the server', ['to-server']],
+    ['towards the client', ['to-client']],
+  ];
+  it.for(holes)(
+    'is noticed within 12 s when packets vanish %s, and resumed within 1 s',
+    { timeout: 60_000 },
+    async ([name, directions]) => {
+      await using proxy = await ChaosProxy.open({ port: gateway.port });
+      const { sandbox: record, token } = await newSandbox(gateway);
+      await using sandbox = await Sandbox.connect({ url: proxy.through(record.url), token });
+      const terminal = await sandbox.terminal.create({
+        shell: '/bin/sh',
+        args: ['-c', 'stty raw -echo; echo ready; exec cat'],
+      });
+      const reader = new Reader(terminal);
+      await until(() => reader.text === 'ready\n', { what: 'the echo' });
+      const isBack = () =>
+        reader.text === 'ready\nin the hole' && sandbox.connection.state === 'connected';
+
+      const heldAt = performance.now();
+      proxy.hold(...directions);
+      void terminal.write('in the hole');
+      await until(() => sandbox.connection.state === 'reconnecting', {
+        what: 'reconnecting',
+        withinMs: HOLE_MS,
+      });
+      const noticedMs = performance.now() - heldAt;
+      await delay(HOLE_MS - noticedMs);
+      const releasedAt = performance.now();
+      proxy.release();
+      await until(isBack, {
+        what: `the connection back (${sandbox.connection.state}: ${reader.text})`,
+        withinMs: 40_000,
+      });
+      const resumedMs = performance.now() - releasedAt;
+      report({ test: `black hole ${name}`, count: 1, figures: { noticedMs, resumedMs } });
+      expect(noticedMs).toBeLessThanOrEqual(NOTICED_WITHIN_MS);
+      expect(resumedMs).toBeLessThanOrEqual(RESUMED_WITHIN_MS);
+    },
+  );
+
+  const stops: Array<[string, (proxy: ChaosProxy) => void]> = [
+    ['whose connection outlived that', () => {}],
+    ['whose connection broke meanwhile', (proxy) => proxy.cutAll()],
+  ];
+  it.for(stops)(
+    'is resumed without a storm by a client that was stopped for 60 s, %s',
+    { timeout: 120_000 },
+    async ([name, meanwhile]) => {
+      await using proxy = await ChaosProxy.open({ port: gateway.port });
+      const { sandbox, token } = await newSandbox(gateway);
+      const log = new TickLog();
+      const script = join(import.meta.dirname, '..', 'support', 'client-process.ts');
+      const child = spawn(nodePath, [script, proxy.through(sandbox.url), token], {
+        stdio: ['ignore', 'pipe', 'inherit'],
+        env: {},
+      });
+      try {
+        createInterface({ input: child.stdout }).on('line', (line) => log.take(JSON.parse(line)));
+        await until(() => log.ticks.length > 10, { what: 'ticks' });
+        child.kill('SIGSTOP');
+        await delay(STOPPED_MS / 2);
+        meanwhile(proxy);
+        await delay(STOPPED_MS / 2);
+        const callsBefore = resumptionCalls(proxy);
+        const continuedAt = performance.now();
+        child.kill('SIGCONT');
+        await expectResumed({
+          proxy,
+          log,
+          callsBefore,
+          continuedAt,
+          name: `client stopped for 60 s, ${name}`,
+        });
+      } finally {
+        child.kill('SIGKILL');
+        await once(child, 'close');
+      }
+    },
+  );
+
+  it('is resumed without a storm by a frozen tab whose connection broke meanwhile', {
+    timeout: 120_000,
+  }, async () => {
+    await using proxy = await ChaosProxy.open({ port: gateway.port });
+    await using app = await servePage();
+    const { sandbox, token } = await newSandbox(gateway);
+    const log = new TickLog();
+    await using browser = await launchChromium();
+    const page = await browser.newPage();
+    await page.exposeFunction('told', (event: object) => log.take(event));
+    await page.goto(app.url);
+    await page.evaluate(countInPage, { url: proxy.through(sandbox.url), token, ticks: TICKS });
+    await until(() => log.ticks.length > 10, { what: 'ticks' });
+    const devtools = await page.context().newCDPSession(page);
+    await devtools.send('Page.setWebLifecycleState', { state: 'frozen' });
+    await delay(FROZEN_MS / 2);
+    proxy.cutAll();
+    await delay(FROZEN_MS / 2);
+    const callsBefore = resumptionCalls(proxy);
+    const continuedAt = performance.now();
+    await devtools.send('Page.setWebLifecycleState', { state: 'active' });
+    await expectResumed({ proxy, log, callsBefore, continuedAt, name: 'tab frozen for 30 s' });
+  });
+});
+
+async function expectResumed(given: {
+  readonly proxy: ChaosProxy;
+  readonly log: TickLog;
+  readonly callsBefore: number;
+  readonly continuedAt: number;
+  readonly name: string;
+}): Promise<void> {
+  const { proxy, log } = given;
+  const ticksBefore = log.ticks.length;
+  await until(() => log.ticks.length > ticksBefore + 20, {
+    what: 'ticks after the pause',
+    withinMs: 20_000,
+  });
+  const resumedMs = performance.now() - given.continuedAt;
+  await delay(SETTLE_MS);
+  const calls = resumptionCalls(proxy) - given.callsBefore;
+  report({ test: given.name, count: 1, figures: { resumedMs, calls, ticks: log.ticks.length } });
+  expect(log.problems).toEqual([]);
+  expect(log.isComplete).toBe(true);
+  expect(performance.now() - log.lastAt).toBeLessThan(1_000);
+  expect(calls).toBeLessThanOrEqual(STORM_CALLS);
+}
+
+/** Calls but those that acknowledge what was read. */
+function resumptionCalls(proxy: ChaosProxy): number {
+  return proxy.counters.calls - (proxy.callsOf.get('AcknowledgeTerminal') ?? 0);
+}
+
+/** Runs in the page. */
+async function countInPage({
+  url,
+  token,
+  ticks,
+}: {
+  url: string;
+  token: string;
+  ticks: string;
+}): Promise<void> {
+  const told: (event: object) => void = Reflect.get(globalThis, 'told');
+  const sandbox = await globalThis.computesdk.Sandbox.connect({ url, token });
+  sandbox.on('connection', ({ state }) => told({ state }));
+  const terminal = await sandbox.terminal.create({
+    pty: false,
+    shell: '/bin/sh',
+    args: ['-c', ticks],
+  });
+  let text = '';
+  terminal.on('gap', (gap) => told({ gap }));
+  terminal.on('output', (piece) => {
+    text += piece;
+    const lines = text.split('\n');
+    text = lines.pop() ?? '';
+    for (const line of lines) told({ tick: Number(line) });
+  });
+}
