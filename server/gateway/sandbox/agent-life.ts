@@ -17,7 +17,7 @@ export type AgentLifeOptions = AgentStarterOptions & {
 /** So many deaths within {@link DEATH_WINDOW_MS} make a sandbox failed. */
 export const MAX_DEATHS = 5;
 const DEATH_WINDOW_MS = 60_000;
-/** The wait before the second restart within the window, in milliseconds; it doubles. The first is at once. */
+/** From a second death within the window to the next start, in milliseconds; it doubles. After the first: none. */
 const FIRST_BACKOFF_MS = 250;
 /** How long an agent may take to end its programs kindly before its box is killed. */
 const SHUTDOWN_DEADLINE_MS = 2500;
@@ -178,13 +178,14 @@ export class AgentLife {
   }
 
   async #backOff(): Promise<void> {
+    const { clock } = this.#options;
+    const last = this.#deaths.at(-1);
     const repeats = this.#deaths.length - 1;
-    if (repeats < 1) return;
+    if (last === undefined || repeats < 1) return;
+    const waitMs = last + FIRST_BACKOFF_MS * 2 ** (repeats - 1) - clock.monotonic();
+    if (waitMs <= 0) return;
     const waited = deferred<void>();
-    const timer = this.#options.clock.setTimer(
-      waited.resolve,
-      FIRST_BACKOFF_MS * 2 ** (repeats - 1),
-    );
+    const timer = clock.setTimer(waited.resolve, waitMs);
     await untilAborted(waited.promise, this.#stop.signal).finally(() => timer.clear());
   }
 

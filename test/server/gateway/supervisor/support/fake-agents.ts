@@ -23,7 +23,7 @@ export class FakeAgent {
   /** What a greeting does: answer, say nothing for ever, or fail. */
   manner: 'polite' | 'silent' | 'refusing' = 'polite';
   readonly exited: Deferred<BoxExit> = deferred<BoxExit>();
-  readonly lost: Deferred<string> = deferred<string>();
+  lost: Deferred<string> = deferred<string>();
   readonly expiries: number[] = [];
   isGreeted = false;
 
