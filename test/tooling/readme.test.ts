@@ -31,7 +31,7 @@ import { run } from './packed-app.ts';
 import { FRONTEND_SNIPPET, SERVER_SNIPPET } from './spec-snippets.ts';
 
 /** What the code holds of each limit in the table; names of terminal limits are those of the object. */
-const LIMITS: Readonly<Record<string, number>> = {
+const LIMITS: Readonly<Record<string, unknown>> = {
   ...bounds,
   ...TERMINAL_LIMITS,
   DEAD_AFTER_MS,
