@@ -132,6 +132,38 @@ describe('the connection', () => {
     expect(gateway.lastTerminal.typedText).toBe('x');
   });
 
+  it('repeats calls that vanished in a black hole as soon as it is over', async () => {
+    await attach(1);
+    const terminal = await sandbox.terminal.create();
+    await gateway.clock.advance(4_000);
+    gateway.network.isBlackHole = true;
+    await gateway.clock.advance(5_000);
+    const write = terminal.write('x');
+    await gateway.clock.advance(4_000);
+    expect(sandbox.connection.state).toBe('reconnecting');
+    gateway.network.isBlackHole = false;
+    await gateway.clock.advance(1_000);
+    await write;
+    expect(gateway.lastTerminal.typedText).toBe('x');
+  });
+
+  it('does not take a failure of the old way for one of the new', async () => {
+    await attach(1);
+    const terminal = await sandbox.terminal.create();
+    const late = gateway.network.holdUnary('WriteTerminal');
+    const write = terminal.write('x');
+    await settle();
+    interrupt();
+    gateway.network.isDown = false;
+    await gateway.clock.advance(500);
+    expect(states.at(-1)).toEqual({ state: 'connected' });
+    const known = states.length;
+    late.fail();
+    await gateway.clock.advance(500);
+    await write;
+    expect(states).toHaveLength(known);
+  });
+
   it('is not disturbed by a program that takes its time to read input', async () => {
     const terminal = await sandbox.terminal.create();
     gateway.network.unaryFate = (method) => (method === 'WriteTerminal' ? 'black_hole' : 'pass');

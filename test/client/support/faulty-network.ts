@@ -1,4 +1,5 @@
 import { ConnectError, type Transport } from '@connectrpc/connect';
+import { newGate } from '../../../client/connection/gate.ts';
 
 /** What happens to one unary call. */
 export type UnaryFate = 'pass' | 'lose_request' | 'lose_response' | 'duplicate' | 'black_hole';
@@ -14,10 +15,18 @@ export class FaultyNetwork {
   /** Names of the methods that were called, in order. */
   readonly calls: string[] = [];
   readonly #cuts = new Set<() => void>();
+  readonly #held = new Map<string, Promise<void>>();
 
   /** Live streams. */
   get streams(): number {
     return this.#cuts.size;
+  }
+
+  /** Holds the next call of a method back until it is made to fail. */
+  holdUnary(method: string): { fail(): void } {
+    const held = newGate();
+    this.#held.set(method, held.passed);
+    return { fail: () => held.fail(networkError()) };
   }
 
   callsOf(method: string): number {
@@ -36,6 +45,9 @@ export class FaultyNetwork {
       unary: async (...args) => {
         const [method, signal] = args;
         this.calls.push(method.name);
+        const held = this.#held.get(method.name);
+        this.#held.delete(method.name);
+        await held;
         const fate = this.unaryFate(method.name);
         if (this.isBlackHole || fate === 'black_hole') await silence(signal);
         if (this.isDown || fate === 'lose_request') throw networkError();
