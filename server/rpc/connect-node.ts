@@ -13,6 +13,7 @@ import {
   universalResponseToNodeResponse,
 } from '@connectrpc/connect-node';
 import { MAX_TIMER_MS } from '../core/clock.ts';
+import { blameRequest, limitTimeout } from './request-repair.ts';
 import { reset } from './reset.ts';
 
 type UniversalHandler = ConnectRouter['handlers'][number];
@@ -65,7 +66,10 @@ function routerOf(options: RpcHandlerOptions): ConnectRouter {
     compressMinBytes: 2 ** 31 - 1,
     maxTimeoutMs: MAX_TIMER_MS,
     ...(interceptors && { interceptors }),
-    ...(requestGate && { requestGate }),
+    requestGate: (context) => {
+      blameRequest(context);
+      return requestGate?.(context);
+    },
     ...(shutdownSignal && { shutdownSignal }),
   });
   options.routes(router);
@@ -83,6 +87,7 @@ async function serve(
   response.on('error', () => {});
   try {
     const call = universalRequestFromNodeRequest(request, response, undefined, contextValues);
+    limitTimeout(call.header);
     await universalResponseToNodeResponse(await handler(call), response);
   } catch {
     // The client left, or its Host or target was none. Errors of calls are answered by the handler.

@@ -89,8 +89,13 @@ function cleartextServers(handler: HttpHandler, times: ListenerTimes): () => Ser
     http1.removeAllListeners('connection');
     http1.on('connection', (socket: Socket) => {
       sniffHttp2(socket, times.sniffMs, (isHttp2) => {
-        if (isHttp2) http2.emit('connection', socket);
-        else for (const serve of serveHttp1) serve.call(http1, socket);
+        if (isHttp2) {
+          // A client that ends its side of an HTTP/2 connection has left.
+          socket.allowHalfOpen = false;
+          http2.emit('connection', socket);
+        } else {
+          for (const serve of serveHttp1) serve.call(http1, socket);
+        }
       });
     });
     return http1;
