@@ -28,6 +28,8 @@ type Pending = {
   readonly reject: (error: Error) => void;
 };
 
+/** The thread's file, beside this one and in the same language: TypeScript here, JavaScript in a build. */
+const WORKER_FILE = new URL(`./sqlite-worker${extname(import.meta.url)}`, import.meta.url);
 /** SQLite's result code for a lock that another connection holds. */
 const SQLITE_BUSY = 5;
 
@@ -57,9 +59,8 @@ export class SqliteConnection {
   }
 
   /** Opens the database in `directory`. Throws FAILED_PRECONDITION if another process has it. */
-  static async open(directory: string): Promise<SqliteConnection> {
-    const file = new URL(`./sqlite-worker${extname(import.meta.url)}`, import.meta.url);
-    const worker = new Worker(file, {
+  static async open(directory: string, workerFile = WORKER_FILE): Promise<SqliteConnection> {
+    const worker = new Worker(workerFile, {
       workerData: { directory } satisfies SqliteWorkerData,
       env: {},
       execArgv: ['--disable-warning=ExperimentalWarning'],
