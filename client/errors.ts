@@ -241,6 +241,21 @@ export function endsAccess(error: SandboxError): boolean {
   }
 }
 
+/** Whether a terminal takes no input any more. */
+export function endsTerminal(error: SandboxError): boolean {
+  switch (error.code) {
+    case 'access_ended':
+    case 'closed':
+    case 'destroyed':
+    case 'exited':
+    case 'lost':
+    case 'not_found':
+      return true;
+    default:
+      return false;
+  }
+}
+
 function isAbort(error: unknown): boolean {
   return error instanceof Error && error.name === 'AbortError';
 }

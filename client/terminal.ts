@@ -5,7 +5,7 @@ import {
 import { InputQueue } from './connection/input-queue.ts';
 import { Latest } from './connection/latest.ts';
 import { Emitter, type Listener, type Unsubscribe } from './emitter.ts';
-import { SandboxError, type SandboxErrorCode } from './errors.ts';
+import { endsTerminal, SandboxError, type SandboxErrorCode } from './errors.ts';
 import type { SignalOption } from './signal-option.ts';
 import type { TerminalContext } from './terminal-context.ts';
 import type {
@@ -16,6 +16,7 @@ import type {
 } from './terminal-events.ts';
 import { terminalInput } from './terminal-input.ts';
 import { TerminalReader } from './terminal-reader.ts';
+import { StreamingTextDecoder } from './text-decoder.ts';
 import { toUint32 } from './values.ts';
 
 /** Whether a terminal's program runs. `lost`: the process that held the terminal died. */
@@ -27,16 +28,6 @@ export type TerminalParts = {
   /** Issued by the terminal's creation; absent for a terminal that was found. */
   readonly created?: { readonly readerId: string; readonly writerId: string };
 };
-
-/** Codes after which a terminal takes no input any more. */
-const FINAL_CODES: ReadonlySet<SandboxErrorCode> = new Set([
-  'access_ended',
-  'closed',
-  'destroyed',
-  'exited',
-  'lost',
-  'not_found',
-]);
 
 /**
  * A shell in a sandbox, on a pseudo terminal or on pipes. It belongs to the sandbox: connections
@@ -61,7 +52,7 @@ export class Terminal {
   readonly #reader: TerminalReader;
   readonly #input: InputQueue;
   readonly #resizes: Latest<TerminalSize>;
-  #decoder = newDecoder();
+  readonly #decoder = new StreamingTextDecoder();
   #size: TerminalSize;
   #status: TerminalStatus;
   #exit: TerminalExit | undefined;
@@ -234,7 +225,7 @@ export class Terminal {
         wantsData: () => this.#emitter.hasListeners('output') || this.#emitter.hasListeners('data'),
         onData: (data, info) => this.#onData(data, info),
         onGap: (gap) => {
-          this.#flushDecoder();
+          this.#emitText(this.#decoder.flush());
           this.#emitter.emit('gap', gap);
         },
         onResized: (size) => this.#onResized(size),
@@ -247,14 +238,11 @@ export class Terminal {
   #onData(data: Uint8Array, info: TerminalDataInfo): void {
     this.#emitter.emit('data', data, info);
     if (!this.#emitter.hasListeners('output')) return;
-    const text = this.#decoder.decode(data, { stream: true });
-    if (text !== '') this.#emitter.emit('output', text);
+    this.#emitText(this.#decoder.push(data));
   }
 
-  #flushDecoder(): void {
-    const rest = this.#decoder.decode();
-    this.#decoder = newDecoder();
-    if (rest !== '') this.#emitter.emit('output', rest);
+  #emitText(text: string): void {
+    if (text !== '') this.#emitter.emit('output', text);
   }
 
   #onResized(size: TerminalSize): void {
@@ -264,7 +252,7 @@ export class Terminal {
   }
 
   #onExited(exit: TerminalExit): void {
-    this.#flushDecoder();
+    this.#emitText(this.#decoder.flush());
     this.#status = 'exited';
     this.#exit = exit;
     this.#context.attached.delete(this);
@@ -286,7 +274,7 @@ export class Terminal {
 
   #onFailed(error: SandboxError): void {
     if (error.code === 'lost') this.#status = 'lost';
-    if (FINAL_CODES.has(error.code)) {
+    if (endsTerminal(error)) {
       this.#input.end(error);
       // Reader and writer both learn of the end; it is told once, and not to who caused it.
       if (this.#finalCode === error.code || error.code === 'closed') return;
@@ -302,9 +290,4 @@ export class Terminal {
     await connection.call((attempt) => client.resizeTerminal(request, { signal: attempt }));
     this.#onResized(size);
   }
-}
-
-/** Keeps what looks like a byte order mark: it is the program's output. */
-function newDecoder(): TextDecoder {
-  return new TextDecoder('utf-8', { ignoreBOM: true });
 }

@@ -34,7 +34,7 @@ export function abortError(signal: AbortSignal): SandboxError {
 }
 
 /** Throws the signal's typed error if it is aborted. */
-export function throwIfAborted(signal: AbortSignal | undefined): void {
+function throwIfAborted(signal: AbortSignal | undefined): void {
   if (signal?.aborted) throw abortError(signal);
 }
 

@@ -3,13 +3,13 @@ import { waitFor } from './abort.ts';
 import { type Gate, newGate } from './gate.ts';
 
 /** The most bytes of one request. */
-export const MAX_REQUEST_BYTES = 65_536;
+const MAX_REQUEST_BYTES = 65_536;
 /** The most bytes that wait, sent or not, until the server says that it applied them. */
 export const MAX_QUEUED_BYTES = 1024 * 1024;
 /** The most writes that wait: each costs memory of its own, however short it is. */
-export const MAX_QUEUED_WRITES = 65_536;
+const MAX_QUEUED_WRITES = 65_536;
 /** How many requests are under way at once. The server holds 256. */
-export const MAX_IN_FLIGHT = 16;
+const MAX_IN_FLIGHT = 16;
 
 /** A numbered piece of input. The same number always carries the same bytes. */
 export type NumberedInput = {

@@ -1,7 +1,7 @@
 import type { Clock, Timer } from './clock.ts';
 
 /** Silence after which the other end is asked whether it is there. */
-export const QUIET_AFTER_MS = 10_000;
+const QUIET_AFTER_MS = 10_000;
 /** Silence after which a stream or call counts as dead. The server speaks every 5 s. */
 export const DEAD_AFTER_MS = 12_000;
 /** How often the watchdog looks, and so proves that its own loop runs. */
