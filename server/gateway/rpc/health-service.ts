@@ -35,24 +35,25 @@ export function healthService(options: HealthServiceOptions): ServiceImpl<typeof
       };
     },
     async *watch(request, context) {
-      const release = watchers.acquire();
-      try {
-        const isKnown = names.has(request.service);
-        yield { status: isKnown ? status() : Status.SERVICE_UNKNOWN };
-        if (!options.stopping.aborted) await ended(options.stopping, context);
-        if (isKnown && !context.signal.aborted) yield { status: status() };
-      } finally {
-        release();
-      }
+      // The signal aborts at every end, also where nobody asks this generator to go on.
+      context.signal.addEventListener('abort', watchers.acquire(), { once: true });
+      const isKnown = names.has(request.service);
+      yield { status: isKnown ? status() : Status.SERVICE_UNKNOWN };
+      await ended(options.stopping, context);
+      if (isKnown && !context.signal.aborted) yield { status: status() };
     },
   };
 }
 
 /** Resolves when the server begins to stop or the client leaves. */
 function ended(stopping: AbortSignal, context: HandlerContext): Promise<void> {
+  const signals = [stopping, context.signal];
   return new Promise((resolve) => {
-    AbortSignal.any([stopping, context.signal]).addEventListener('abort', () => resolve(), {
-      once: true,
-    });
+    const end = () => {
+      for (const signal of signals) signal.removeEventListener('abort', end);
+      resolve();
+    };
+    for (const signal of signals) signal.addEventListener('abort', end);
+    if (signals.some((signal) => signal.aborted)) end();
   });
 }

@@ -56,7 +56,7 @@ export function reflectionServices(services: readonly DescService[]): Reflection
   return {
     v1: {
       async *serverReflectionInfo(requests, context) {
-        using conversation = begin(context);
+        const conversation = begin(context);
         for await (const request of conversation.questions(requests)) {
           yield {
             validHost: request.host,
@@ -68,7 +68,7 @@ export function reflectionServices(services: readonly DescService[]): Reflection
     },
     v1alpha: {
       async *serverReflectionInfo(requests, context) {
-        using conversation = begin(context);
+        const conversation = begin(context);
         for await (const request of conversation.questions(requests)) {
           yield {
             validHost: request.host,
@@ -89,10 +89,8 @@ type ConversationOptions = {
 };
 
 /** One reflection stream. */
-class Conversation implements Disposable {
+class Conversation {
   readonly #options: ConversationOptions;
-  readonly #release: () => void;
-  #timer: NodeJS.Timeout | undefined;
   /** Resolves when the client has left or has had its time. */
   readonly #over: Promise<IteratorReturnResult<undefined>>;
   /** Names of the files that the client has. */
@@ -100,17 +98,21 @@ class Conversation implements Disposable {
 
   constructor(options: ConversationOptions) {
     this.#options = options;
-    this.#release = options.streams.acquire();
+    const release = options.streams.acquire();
     this.#over = new Promise((resolve) => {
       const end = () => resolve({ done: true, value: undefined });
-      this.#timer = setTimeout(end, MAX_STREAM_MS);
-      options.context.signal.addEventListener('abort', end, { once: true });
+      const timer = setTimeout(end, MAX_STREAM_MS);
+      // The signal aborts at every end, also where nobody asks a generator to go on.
+      options.context.signal.addEventListener(
+        'abort',
+        () => {
+          clearTimeout(timer);
+          release();
+          end();
+        },
+        { once: true },
+      );
     });
-  }
-
-  [Symbol.dispose](): void {
-    clearTimeout(this.#timer);
-    this.#release();
   }
 
   /** The client's questions, until it ends the stream or a limit is reached. */
