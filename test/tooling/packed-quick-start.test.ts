@@ -6,7 +6,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { until } from '../support/until.ts';
 import { type GatewayProcess, startGateway } from './gateway-process.ts';
 import { createPackedApp, type PackedApp, run } from './packed-app.ts';
-import { backendProgram, frontendProgram } from './spec-snippets.ts';
+import { backendProgram, frontendProgram, tokenProgram } from './spec-snippets.ts';
 
 let app: PackedApp;
 let gateway: GatewayProcess;
@@ -38,7 +38,10 @@ test.each(['computesdk', 'computesdk/client', 'computesdk/proto'])('%s loads in 
 });
 
 test('the quick start of the guide runs as written', async () => {
-  const { sandboxUrl, token } = JSON.parse(await backend()) as Record<string, string>;
+  const { sandboxUrl, token } = JSON.parse(await backend(backendProgram())) as Record<
+    string,
+    string
+  >;
   expect(sandboxUrl).toMatch(/^http:\/\/localhost:\d+\/sandboxes\/sbx[0-9a-z]+$/);
   const access = JSON.stringify({ sandboxUrl, token });
   const program = app.write('frontend.mjs', frontendProgram(access));
@@ -56,8 +59,16 @@ test('the quick start of the guide runs as written', async () => {
   }
 });
 
-async function backend(): Promise<string> {
-  const child = node(app.write('backend.mjs', backendProgram()), {
+test('the token snippets of the guide run as written', async () => {
+  const output = await backend(tokenProgram());
+  expect(output).toMatch(/^tok[0-9a-z]+: User session$/m);
+  expect(output).toMatch(/^ {2}Created: \w{3} \w{3} \d\d \d{4} /m);
+  expect(output).toMatch(/^ {2}Last used: never$/m);
+  expect(output).toMatch(/^retrieved true\nleft 0$/m);
+});
+
+async function backend(program: string): Promise<string> {
+  const child = node(app.write('backend.mjs', program), {
     COMPUTESDK_API_KEY: gateway.apiKey,
     COMPUTESDK_GATEWAY_URL: gateway.url,
   });

@@ -38,6 +38,34 @@ terminal.on('output', (data) => console.log(data));
 terminal.write('ls -la\\n');
 `;
 
+/** How the guide looks after tokens; `token-id` stands for an id. */
+const TOKEN_SNIPPET = `
+// List all session tokens
+const tokens = await sandbox.sessionToken.list();
+tokens.forEach(token => {
+  console.log(\`\${token.id}: \${token.description}\`);
+  console.log(\`  Created: \${token.createdAt}\`);
+  console.log(\`  Expires: \${token.expiresAt}\`);
+  console.log(\`  Last used: \${token.lastUsedAt || 'never'}\`);
+});
+
+// Retrieve a specific token
+const token = await sandbox.sessionToken.retrieve('token-id');
+
+// Revoke a token (invalidates it immediately)
+await sandbox.sessionToken.revoke('token-id');
+`;
+
+/** The backend that also looks after its tokens. */
+export function tokenProgram(): string {
+  const snippet = TOKEN_SNIPPET.replaceAll("'token-id'", 'session.id');
+  return `const res = { json() {} };\n${SERVER_SNIPPET}${snippet}
+console.log('retrieved ' + (token.id === session.id));
+console.log('left ' + (await sandbox.sessionToken.list()).length);
+await sandbox.destroy();
+`;
+}
+
 /** The backend of the quick start: one line on standard output says what the frontend needs. */
 export function backendProgram(): string {
   return `const res = { json: (body) => console.log(JSON.stringify(body)) };\n${SERVER_SNIPPET}`;
