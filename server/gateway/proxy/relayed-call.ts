@@ -15,6 +15,9 @@ const MAX_UNARY_RESPONSE_BYTES = 1024 * 1024;
 /** How long the end of a stream may wait for a slow client before the call is reset, in milliseconds. */
 const END_FLUSH_MS = 100;
 
+/** What a wait for the sandbox is aborted with. Nobody is left to read it. */
+const CLIENT_LEFT = new DomainError('LOST', 'the client left');
+
 /** How a call into a sandbox came to its end. */
 export type CallOutcome = 'ok' | 'client left' | 'client stalled' | DomainError;
 
@@ -60,7 +63,7 @@ export class RelayedCall {
     if (isGone(options.response)) this.#close('client left');
   }
 
-  /** Aborts when the call is over. */
+  /** Aborts when the call ends before its answer. */
   get signal(): AbortSignal {
     return this.#abort.signal;
   }
@@ -104,8 +107,10 @@ export class RelayedCall {
   #close(outcome: CallOutcome): boolean {
     if (this.#outcome !== undefined) return false;
     this.#outcome = outcome;
-    if (outcome !== 'ok') this.#upstream?.destroy();
-    this.#abort.abort();
+    if (outcome !== 'ok') {
+      this.#upstream?.destroy();
+      this.#abort.abort(outcome instanceof DomainError ? outcome : CLIENT_LEFT);
+    }
     this.#options.onClose(outcome);
     return true;
   }

@@ -28,7 +28,9 @@ export function readBody(request: HttpRequest): Promise<Buffer> {
     };
     request.on('data', onData);
     request.once('end', () => resolve(joined(chunks)));
-    request.once('close', () => reject(clientLeft()));
+    request.once('close', () => {
+      if (!request.readableEnded) reject(clientLeft());
+    });
   });
 }
 
