@@ -1,7 +1,17 @@
 import { randomBytes } from 'node:crypto';
 
 /** What an id names, as its first three letters. */
-export type IdPrefix = 'sbx' | 'tok' | 'lnk' | 'trm' | 'wat' | 'cmd' | 'key' | 'rdr' | 'wrt' | 'bot';
+export type IdPrefix =
+  | 'sbx'
+  | 'tok'
+  | 'lnk'
+  | 'trm'
+  | 'wat'
+  | 'cmd'
+  | 'key'
+  | 'rdr'
+  | 'wrt'
+  | 'bot';
 
 /** 26 characters of 5 bits hold the 128 random bits that make an id unguessable. */
 const RANDOM_CHARS = 26;
