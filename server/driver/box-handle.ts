@@ -55,7 +55,7 @@ export async function handledProcesses(
 }
 
 /** The handle that `text` holds, or undefined when it is not one. */
-export function parseHandle(text: string): BoxHandle | undefined {
+function parseHandle(text: string): BoxHandle | undefined {
   try {
     const value: unknown = JSON.parse(text);
     return isHandle(value) ? value : undefined;

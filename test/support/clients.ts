@@ -7,7 +7,7 @@ import { SessionTokenService } from '../../gen/computesdk/v1/session_token_servi
 import { TerminalService } from '../../gen/computesdk/v1/terminal_service_pb.ts';
 
 /** Adds a bearer credential to every call. */
-export function bearer(credential: string): Interceptor {
+function bearer(credential: string): Interceptor {
   return (next) => (request) => {
     request.header.set('authorization', `Bearer ${credential}`);
     return next(request);
@@ -15,7 +15,7 @@ export function bearer(credential: string): Interceptor {
 }
 
 /** A Connect transport over HTTP/1.1. */
-export function transportTo(baseUrl: string, credential: string): Transport {
+function transportTo(baseUrl: string, credential: string): Transport {
   return createConnectTransport({
     baseUrl,
     httpVersion: '1.1',
@@ -30,7 +30,7 @@ export type GatewayClients = {
 };
 
 /** Generated clients of a gateway's own services. */
-export function gatewayClients(gateway: {
+function gatewayClients(gateway: {
   readonly url: string;
   readonly apiKey: string;
 }): GatewayClients {

@@ -7,7 +7,7 @@ import type { Caller } from './caller.ts';
 import type { ApiKeyRecord } from './identity.ts';
 
 /** The file that holds a generated API key, in the data directory. */
-export const API_KEY_FILE = 'api-key';
+const API_KEY_FILE = 'api-key';
 /** Random bytes of a generated key. */
 const KEY_BYTES = 32;
 

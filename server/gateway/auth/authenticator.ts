@@ -27,9 +27,9 @@ export interface Authentication {
 }
 
 /** Verified tokens remembered. Above it the one verified longest ago is forgotten and verified anew. */
-export const MAX_KNOWN_TOKENS = 20_000;
+const MAX_KNOWN_TOKENS = 20_000;
 /** Ended tokens and sandboxes remembered for calls that are being authenticated at that moment. */
-export const MAX_RECENTLY_ENDED = 10_000;
+const MAX_RECENTLY_ENDED = 10_000;
 /** The longest credential that is looked at, in characters. */
 const MAX_CREDENTIAL_CHARS = 2048;
 

@@ -19,7 +19,7 @@ import type { TokenUsage } from './token-usage.ts';
 /** Live session tokens of one sandbox. Above it creation fails with LIMIT_REACHED. */
 export const MAX_LIVE_TOKENS = 1000;
 /** Session tokens kept of one sandbox, ended ones included. Above it the oldest ended one is forgotten. */
-export const MAX_KEPT_TOKENS = 10_000;
+const MAX_KEPT_TOKENS = 10_000;
 /** How long an ended token's record can still be read, in milliseconds. */
 export const ENDED_TOKEN_MEMORY_MS = 24 * 60 * 60_000;
 /** The longest description, in characters. */

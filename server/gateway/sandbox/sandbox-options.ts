@@ -11,7 +11,7 @@ import { isId } from '../../core/id.ts';
 /** The longest name or namespace, in characters. */
 export const MAX_NAME_CHARS = 128;
 /** The namespace of names that come without one. */
-export const DEFAULT_NAMESPACE = 'default';
+const DEFAULT_NAMESPACE = 'default';
 /** How long a sandbox lives if the caller does not say, in milliseconds. */
 export const DEFAULT_TIMEOUT_MS = 24 * 60 * 60_000;
 /** By how much a sandbox's life is extended if the caller does not say, in milliseconds. */

@@ -5,7 +5,7 @@ import type { SqliteConnection } from './sqlite-connection.ts';
  * The steps from an empty database to the newest schema. The database counts how many it took, in
  * `user_version`. A step that was released is never edited; a change is a new step at the end.
  */
-export const MIGRATIONS: readonly (readonly string[])[] = [
+const MIGRATIONS: readonly (readonly string[])[] = [
   [
     `CREATE TABLE installation (id TEXT PRIMARY KEY, created_at INTEGER NOT NULL) STRICT`,
     `CREATE TABLE workspaces (id TEXT PRIMARY KEY, created_at INTEGER NOT NULL) STRICT`,

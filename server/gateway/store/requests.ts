@@ -13,7 +13,7 @@ export type RequestKey = {
 /** How long a request is known again, in milliseconds. */
 export const REQUEST_MEMORY_MS = 10 * 60_000;
 /** Requests remembered at most, some 100 bytes each. Above it requests with an id are refused for now. */
-export const MAX_REQUESTS = 200_000;
+const MAX_REQUESTS = 200_000;
 
 /** What the request made when it was here before. Part of the caller's transaction. */
 export async function findRequest(

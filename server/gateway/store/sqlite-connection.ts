@@ -12,7 +12,7 @@ import type {
 export type SqliteResult = { readonly rows: readonly unknown[]; readonly changes: number };
 
 /** A statement that SQLite refused. */
-export class SqliteError extends Error {
+class SqliteError extends Error {
   override readonly name = 'SqliteError';
   /** SQLite's extended result code. Undefined for an error outside SQLite. */
   readonly code: number | undefined;

@@ -13,10 +13,10 @@ import { Quota } from '../../../../server/core/quota.ts';
 import { FakeClock } from '../../../support/fake-clock.ts';
 
 /** The byte that {@link FakeProcess.print} writes at an offset of its output. */
-export const byteAt = (offset: number) => (offset * 31 + (offset >> 8)) & 255;
+const byteAt = (offset: number) => (offset * 31 + (offset >> 8)) & 255;
 
 /** A program that does what the test says. */
-export class FakeProcess implements TerminalProcess {
+class FakeProcess implements TerminalProcess {
   readonly pid = 2 ** 30;
   isPaused = false;
   sizes: TerminalSize[] = [];
