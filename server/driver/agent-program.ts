@@ -1,4 +1,5 @@
 import { existsSync, readFileSync, realpathSync } from 'node:fs';
+import { stat } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { DomainError } from '../core/domain-error.ts';
@@ -12,6 +13,10 @@ export type AgentProgram = {
   /** Folders of the packages that are not in the bundle (they hold native code), by package name. */
   readonly packages: Readonly<Record<string, string>>;
 };
+
+/** Permission bits of users who are neither owner nor in the group. */
+const READ = 0o4;
+const EXECUTE = 0o1;
 
 /** Finds the bundled agent of this installation. Throws DRIVER_UNAVAILABLE when it was not built. */
 export function findAgentProgram(): AgentProgram {
@@ -30,6 +35,19 @@ export function findAgentProgram(): AgentProgram {
     directory: realpathSync(directory),
     packages: { 'node-pty': realpathSync(dirname(manifest)) },
   };
+}
+
+/** Throws DRIVER_UNAVAILABLE unless every user may read the program, as a box of its own uid must. */
+export async function checkReadable({ node, directory, packages }: AgentProgram): Promise<void> {
+  for (const path of [node, join(directory, 'main.js'), ...Object.values(packages)]) {
+    const entry = await stat(path);
+    const needed = entry.isFile() && path !== node ? READ : READ | EXECUTE;
+    if ((entry.mode & needed) === needed) continue;
+    throw new DomainError(
+      'DRIVER_UNAVAILABLE',
+      `boxes have users of their own, and ${path} cannot be read by them; run \`chmod -R o+rX ${path}\``,
+    );
+  }
 }
 
 /** The folder of our package.json, which is not the nearest one in a build that has its own. */

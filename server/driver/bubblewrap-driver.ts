@@ -4,10 +4,10 @@ import type { Socket } from 'node:net';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { promisify } from 'node:util';
-import { type AgentConfig, PROJECT_PATH } from '../agent/config.ts';
+import { AGENT_NODE_OPTIONS, type AgentConfig, PROJECT_PATH } from '../agent/config.ts';
 import { untilAborted } from '../core/abort.ts';
 import { DomainError } from '../core/domain-error.ts';
-import type { AgentProgram } from './agent-program.ts';
+import { type AgentProgram, checkReadable } from './agent-program.ts';
 import { AgentSockets } from './agent-socket.ts';
 import { prepareFolders } from './box-directory.ts';
 import {
@@ -69,6 +69,7 @@ export class BubblewrapDriver implements Driver {
 
   async verify(signal: AbortSignal): Promise<void> {
     const { program, egress } = this.#options;
+    if (isRoot) await checkReadable(program);
     try {
       await probeBox(
         {
@@ -156,7 +157,12 @@ export class BubblewrapDriver implements Driver {
       environment: BOX_ENVIRONMENT,
       infoFd: INFO_FD,
       ...(egress === 'nat' && { syncFd: SYNC_FD }),
-      command: [`${PROGRAM_ROOT}/bin/node`, AGENT_FILE, JSON.stringify(agentConfig(spec))],
+      command: [
+        `${PROGRAM_ROOT}/bin/node`,
+        ...AGENT_NODE_OPTIONS,
+        AGENT_FILE,
+        JSON.stringify(agentConfig(spec)),
+      ],
     });
     return wrap(inner, {
       mounts,

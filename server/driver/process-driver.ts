@@ -1,6 +1,6 @@
 import { realpath } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { AgentConfig } from '../agent/config.ts';
+import { AGENT_NODE_OPTIONS, type AgentConfig } from '../agent/config.ts';
 import { DomainError } from '../core/domain-error.ts';
 import type { AgentProgram } from './agent-program.ts';
 import { AgentSockets } from './agent-socket.ts';
@@ -101,6 +101,7 @@ export class ProcessDriver implements Driver {
         START_SCRIPT,
         'sh',
         program.node,
+        ...AGENT_NODE_OPTIONS,
         join(program.directory, 'main.js'),
         config,
       ],
