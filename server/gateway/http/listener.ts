@@ -145,7 +145,7 @@ function http2Options() {
   };
 }
 
-/** Refuses what Node.js lets pass over HTTP/2, whatever it tells the client in its settings. */
+/** Refuses what Node.js lets pass over HTTP/2 until the client has acknowledged the limit. */
 function limitHeaders(handler: HttpHandler): HttpHandler {
   return (request, response) => {
     let bytes = 0;

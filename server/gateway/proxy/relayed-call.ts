@@ -68,7 +68,7 @@ export class RelayedCall {
     return this.#abort.signal;
   }
 
-  /** Passes on what the sandbox answers to `upstream`, whose body the caller has sent. */
+  /** Passes on what the sandbox answers to `upstream`. Not for a call whose signal has aborted. */
   relay(upstream: ClientRequest): void {
     this.#upstream = upstream;
     upstream.on('error', (error) => this.end(agentFailure(error)));
@@ -78,7 +78,6 @@ export class RelayedCall {
       this.end(notAllowed('a change of protocol'));
     });
     upstream.on('response', (answer) => this.#onAnswer(answer));
-    if (this.#outcome !== undefined) upstream.destroy();
   }
 
   /**

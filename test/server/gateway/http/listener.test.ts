@@ -213,6 +213,8 @@ describe('the listener with a certificate', () => {
         .end();
     });
     expect(version).toBe('1.1');
+    const other = openHttp2(`https://127.0.0.1:${listener.port}`, { ca: certificate });
+    await expect(getHttp2(other, '/', { long: 'x'.repeat(17 * 1024) })).rejects.toThrow('431');
   });
 });
 

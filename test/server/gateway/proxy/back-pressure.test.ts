@@ -82,13 +82,21 @@ describe('a client over HTTP/1.1 that takes nothing', () => {
 
   it('is cut soon when its call is ended', async () => {
     await setUp();
-    attachHttp1();
+    const socket = attachHttp1();
     await standstill();
     gateway.calls.endPrincipal(TOKEN_ID, new DomainError('REVOKED', 'revoked'));
     expect(gateway.calls.size).toBe(0);
     await expect.poll(() => isAborted).toBe(true);
     clock.advance(100);
     await expect.poll(() => clock.pendingTimers).toBe(0);
+    let end = '';
+    socket.on('data', (data) => {
+      end = data.subarray(-200).toString('latin1');
+    });
+    await new Promise((resolve) => socket.once('close', resolve));
+    // It was cut: neither what waited in the gateway nor the end behind it was sent.
+    expect(end).not.toContain('revoked');
+    expect(end).not.toMatch(/\r\n0\r\n\r\n$/);
   });
 
   function attachHttp1(): Socket {

@@ -139,9 +139,9 @@ describe('a call into a sandbox', () => {
   });
 
   it('never reaches the agent when it is ended on its way', async () => {
-    let requests = 0;
-    agent = await startAgent(() => {
-      requests += 1;
+    const seen: Array<string | undefined> = [];
+    agent = await startAgent((request) => {
+      seen.push(request.url);
     });
     let proceed = () => {};
     const beforeDial = () =>
@@ -154,7 +154,12 @@ describe('a call into a sandbox', () => {
     gateway.calls.endPrincipal(TOKEN_ID, REVOKED);
     proceed();
     expect(reasonOf(await call)).toBe(ErrorReason.REVOKED);
-    expect(requests).toBe(0);
+    const next = failure(terminals().listTerminals({}, withToken()));
+    await expect.poll(() => gateway.calls.size).toBe(1);
+    proceed();
+    await expect.poll(() => seen[0]).toMatch('ListTerminals');
+    gateway.calls.endPrincipal(TOKEN_ID, REVOKED);
+    await next;
   });
 
   it('ends with its token', async () => {

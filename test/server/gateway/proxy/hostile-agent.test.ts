@@ -167,6 +167,15 @@ describe('a hostile agent', () => {
     expectRefused(raw, 'grpc');
   });
 
+  it('cannot end gRPC inside of a message', async () => {
+    const { raw } = await ask('grpc', (type) => [
+      `HTTP/1.1 200 OK\r\nContent-Type: ${type}\r\nTransfer-Encoding: chunked\r\n\r\n`,
+      chunk(envelope(0, 'abcdef').subarray(0, 8)),
+      '0\r\ngrpc-status: 0\r\n\r\n',
+    ]);
+    expectRefused(raw, 'grpc');
+  });
+
   it('cannot say that the caller is not authenticated', async () => {
     const { raw } = await ask('grpc', (type) => [
       http('200 OK', `Content-Type: ${type}\r\ngrpc-status: 16`, ''),
