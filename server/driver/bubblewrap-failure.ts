@@ -50,7 +50,8 @@ function causeAndFix(detail: string, facts: HostFacts): string {
     return 'it exists on Linux only; run the gateway in a Linux virtual machine, or set COMPUTESDK_DRIVER=process for your own code';
   }
   const missing =
-    /spawn (\S+) ENOENT/.exec(detail)?.[1] ?? /(\S+): (?:command )?not found/.exec(detail)?.[1];
+    /spawn (\S+) (?:ENOENT|EACCES)/.exec(detail)?.[1] ??
+    /(\S+): (?:command )?not found/.exec(detail)?.[1];
   if (missing !== undefined) return missingProgram(missing.replace(/:$/, ''));
   if (/failed to execute bwrap/.test(detail)) return missingProgram('bwrap');
   if (/slirp4netns|\/dev\/net\/tun/.test(detail)) {
