@@ -47,7 +47,7 @@ export function explainFailure(detail: string, facts: HostFacts): DomainError {
 
 function causeAndFix(detail: string, facts: HostFacts): string {
   if (facts.platform !== 'linux') {
-    return 'it exists on Linux only; run the gateway in a Linux virtual machine, or set COMPUTESDK_DRIVER=process for your own code';
+    return 'it exists on Linux only; run the gateway in a Linux virtual machine or container';
   }
   const missing =
     /spawn (\S+) (?:ENOENT|EACCES)/.exec(detail)?.[1] ??

@@ -42,6 +42,12 @@ export class ProcessDriver implements Driver {
   }
 
   async verify(signal: AbortSignal): Promise<void> {
+    if (process.platform !== 'linux') {
+      throw new DomainError(
+        'DRIVER_UNAVAILABLE',
+        'process: sandboxes need Linux (/proc); run the gateway in a Linux virtual machine or container',
+      );
+    }
     try {
       await probeBox(
         {

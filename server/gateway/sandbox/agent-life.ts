@@ -35,8 +35,10 @@ export class AgentLife {
   #live: StartedAgent | undefined;
   /** Shared by all who wait for an agent. */
   #starting: Promise<AgentEndpoint> | undefined;
-  /** The one search for an agent of an earlier gateway. */
+  /** A search for an agent of an earlier gateway, shared by all who wait for it. */
   #search: Promise<void> | undefined;
+  /** Whether there can be such an agent: none was found or started by this process yet. */
+  #mayFind = true;
   /** What is left of the agent that died last is being removed. */
   #clearing: Promise<void> = Promise.resolve();
   #ending: Promise<void> | undefined;
@@ -63,7 +65,7 @@ export class AgentLife {
   async adopt(): Promise<void> {
     if (this.#live || this.#starting || this.#stop.signal.aborted) return;
     try {
-      await this.#searchOnce();
+      await this.#searchFirst();
     } catch (error) {
       this.#options.logger.warn('cannot look for a running agent', this.#fields({ error }));
     }
@@ -92,12 +94,13 @@ export class AgentLife {
   }
 
   async #bring(): Promise<AgentEndpoint> {
-    await this.#searchOnce();
+    await this.#searchFirst();
     while (!this.#live) {
       await this.#clearing;
       await this.#backOff();
       this.#stop.signal.throwIfAborted();
       const record = this.#record();
+      this.#mayFind = false;
       const outcome = await this.#starter.start(record, this.#stop.signal);
       if ('agent' in outcome) {
         this.#watch(outcome.agent);
@@ -117,8 +120,11 @@ export class AgentLife {
     return this.#live.endpoint;
   }
 
-  #searchOnce(): Promise<void> {
-    this.#search ??= this.#find();
+  #searchFirst(): Promise<void> {
+    if (!this.#mayFind) return Promise.resolve();
+    this.#search ??= this.#find().finally(() => {
+      this.#search = undefined;
+    });
     return this.#search;
   }
 
@@ -138,6 +144,7 @@ export class AgentLife {
       return;
     }
     this.#live = agent;
+    this.#mayFind = false;
     void agent.greeted.lost.then((why) => this.#lost(agent, why));
   }
 

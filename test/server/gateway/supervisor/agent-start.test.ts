@@ -143,6 +143,18 @@ describe('adopt', () => {
     expect(bench.losses).toHaveLength(1);
   });
 
+  test('that comes too early does no harm: who asks later finds the agent all the same', async () => {
+    await bench.supervisor.ensure(ID, never);
+    await bench.restart();
+    agents.agent(DIRECTORY).manner = 'silent';
+    const early = bench.supervisor.adopt(ID);
+    await clock.advanceAsync(11_000);
+    await early;
+    agents.agent(DIRECTORY).manner = 'polite';
+    await bench.supervisor.ensure(ID, never);
+    expect(agents.starts).toHaveLength(1);
+  });
+
   test('starts none, and says nothing, when there is none', async () => {
     await bench.supervisor.adopt(ID);
     await bench.supervisor.adopt('sbx2');
