@@ -15,6 +15,8 @@ export type BubblewrapFeatures = {
 export type BoxMount = {
   /** On the host, absolute, without symlinks. */
   readonly root: string;
+  /** Whether the root is a file. */
+  readonly isFile?: boolean;
   /** What of the root is mounted, where it is not all of it. Relative. */
   readonly path?: string;
   /** In the box. */
@@ -74,7 +76,7 @@ export function boxMounts(options: {
   return [
     { root: folders.project, target: PROJECT_PATH, isWritable: true },
     { root: folders.home, target: BOX_USER.home, isWritable: true },
-    readOnly(program.node, `${PROGRAM_ROOT}/bin/node`),
+    { ...readOnly(program.node, `${PROGRAM_ROOT}/bin/node`), isFile: true },
     // The name says that it is a module; without that Node.js parses it twice to find out.
     { ...readOnly(program.directory, AGENT_FILE), path: 'main.js' },
     ...Object.entries(program.packages).map(([name, root]) =>

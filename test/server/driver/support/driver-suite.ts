@@ -203,6 +203,12 @@ export function describeDriver({ name, open, isAvailable }: DriverSuite): void {
       expect((await box.run('echo here')).stdout).toBe('here\n');
     });
 
+    test('works in a directory with an odd name', async () => {
+      const box = await bench.start({ folder: 'a b\t#c\\d"e\'f $g %h \u00e9' });
+      expect((await box.run('echo x > y; echo here')).stdout).toBe('here\n');
+      expect(readFileSync(join(box.spec.directory, 'project', 'y'), 'utf8')).toBe('x\n');
+    });
+
     test('tells how an agent ended, with its last words', async () => {
       const box = await bench.start({ logLevel: 'error' });
       const { exitCode, stderr } = await box.exited;
