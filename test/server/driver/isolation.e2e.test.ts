@@ -54,8 +54,9 @@ describe.runIf(hasBoxes)('a program in a box', () => {
     const { stdout } = await two.run(
       'cat /proc/[0-9]*/cmdline | tr "\\0" " "; echo; ls -d /proc/[0-9]* | wc -l',
     );
-    expect(stdout).not.toContain('77441');
-    expect(stdout).not.toContain(one.spec.sandboxId);
+    // Not the text itself: where this fails it is the host's whole list of processes.
+    expect(stdout.includes('77441')).toBe(false);
+    expect(stdout.includes(one.spec.sandboxId)).toBe(false);
     expect(Number(stdout.trim().split('\n').pop())).toBeLessThan(10);
   });
 
