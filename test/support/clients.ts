@@ -15,7 +15,7 @@ function bearer(credential: string): Interceptor {
 }
 
 /** A Connect transport over HTTP/1.1. */
-function transportTo(baseUrl: string, credential: string): Transport {
+export function transportTo(baseUrl: string, credential: string): Transport {
   return createConnectTransport({
     baseUrl,
     httpVersion: '1.1',
@@ -30,7 +30,7 @@ export type GatewayClients = {
 };
 
 /** Generated clients of a gateway's own services. */
-function gatewayClients(gateway: {
+export function gatewayClients(gateway: {
   readonly url: string;
   readonly apiKey: string;
 }): GatewayClients {

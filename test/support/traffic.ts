@@ -47,7 +47,7 @@ export async function runTraffic(
 }
 
 /** Runs a script on pipes in the box and returns what it printed. */
-async function runInBox(sandbox: Sandbox, script: string): Promise<string> {
+export async function runInBox(sandbox: Sandbox, script: string): Promise<string> {
   const terminal = await sandbox.terminal.create({
     pty: false,
     shell: '/bin/sh',
