@@ -200,12 +200,12 @@ export class TestGateway implements AsyncDisposable {
   }
 
   async #clean(): Promise<void> {
+    // A directory that was given may be another gateway's, whose processes are none of ours.
+    if (this.#options.dataDirectory !== undefined) return;
     for (const { pid } of this.leftovers()) {
       if (readProcess(pid)) kill(pid);
     }
-    if (this.#options.dataDirectory === undefined) {
-      await rm(this.dataDirectory, { recursive: true, force: true, maxRetries: 5 });
-    }
+    await rm(this.dataDirectory, { recursive: true, force: true, maxRetries: 5 });
   }
 }
 
