@@ -1,4 +1,4 @@
-import { DomainError } from '../../../../server/core/domain-error.ts';
+import type { DomainError } from '../../../../server/core/domain-error.ts';
 import type { AgentEndpoint, AgentSupervisor } from '../../../../server/gateway/sandbox/agents.ts';
 
 /** Agents that are nothing but an entry in a set. */

@@ -8,6 +8,7 @@ import { Authenticator } from '../../../../server/gateway/auth/authenticator.ts'
 import { SessionTokens } from '../../../../server/gateway/auth/session-tokens.ts';
 import { generateSigningKey, TokenSigner } from '../../../../server/gateway/auth/token-signer.ts';
 import { TokenUsage } from '../../../../server/gateway/auth/token-usage.ts';
+import { LiveCallRegistry } from '../../../../server/gateway/proxy/live-call-registry.ts';
 import { SandboxFiles } from '../../../../server/gateway/sandbox/sandbox-files.ts';
 import { SandboxRegistry } from '../../../../server/gateway/sandbox/sandbox-registry.ts';
 import { Sandboxes } from '../../../../server/gateway/sandbox/sandbox-service.ts';
@@ -41,6 +42,7 @@ export async function testCore(options: TestCoreOptions = {}) {
   const authenticator = new Authenticator({
     ...{ apiKey, signer, usage, store: store.sessionTokens, logger: silentLogger },
   });
+  const calls = new LiveCallRegistry(clock);
   /** What was ended, in order: ids of tokens and sandboxes, with the reason. */
   const endings: string[] = [];
   const sandboxes = new Sandboxes({
@@ -49,6 +51,7 @@ export async function testCore(options: TestCoreOptions = {}) {
     ...(options.uidRange && { uidRange: options.uidRange }),
     onEnded: (sandboxId: string, cause: DomainError) => {
       authenticator.endSandbox(sandboxId, cause);
+      calls.endSandbox(sandboxId, cause);
       endings.push(`${sandboxId} ${cause.reason}`);
     },
   });
@@ -57,6 +60,7 @@ export async function testCore(options: TestCoreOptions = {}) {
     requireSandbox: (sandboxId, workspaceId) => sandboxes.requireSandbox(sandboxId, workspaceId),
     onEnded: (tokenId: string, cause: DomainError) => {
       authenticator.endToken(tokenId, cause);
+      calls.endPrincipal(tokenId, cause);
       endings.push(`${tokenId} ${cause.reason}`);
     },
   });
@@ -73,7 +77,7 @@ export async function testCore(options: TestCoreOptions = {}) {
   onTestFinished(close);
   return {
     ...{ directory, clock, agents, store, files, registry, signer, usage, authenticator },
-    ...{ sandboxes, tokens, owner, endings, close },
+    ...{ sandboxes, tokens, owner, endings, calls, close },
   };
 }
 
