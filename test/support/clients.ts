@@ -15,7 +15,7 @@ function bearer(credential: string): Interceptor {
 }
 
 /** A Connect transport over HTTP/1.1. */
-export function transportTo(baseUrl: string, credential: string): Transport {
+function transportTo(baseUrl: string, credential: string): Transport {
   return createConnectTransport({
     baseUrl,
     httpVersion: '1.1',
