@@ -47,6 +47,3 @@ export interface TerminalProcess {
   /** Lets go of everything that is open. Ends with `onExit` if that was not called yet. */
   close(): void;
 }
-
-/** Starts a program. Throws SPAWN_FAILED. */
-export type StartProcess = (spec: ProcessSpec, sink: ProcessSink) => TerminalProcess;

@@ -47,7 +47,7 @@ export function gatewayRpc(options: GatewayRpcOptions): HttpHandler {
 }
 
 /** The routes of the gateway's services. */
-export function gatewayRoutes(
+function gatewayRoutes(
   options: Pick<GatewayRpcOptions, 'sandboxes' | 'tokens' | 'sandboxUrl' | 'publicRoutes'>,
 ): (router: ConnectRouter) => void {
   return (router) => {

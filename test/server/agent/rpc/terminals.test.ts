@@ -199,7 +199,9 @@ describe('DestroyTerminal', () => {
   });
 
   it('also ends what an exited program left behind', async () => {
-    const script = 'nohup setsid sleep 306 >/dev/null 2>&1 & echo $!';
+    // The shell stays until the program has detached itself, or its exit would hang it up.
+    const detached = 'until grep -q sleep /proc/$!/comm; do :; done';
+    const script = `nohup setsid sleep 306 >/dev/null 2>&1 & ${detached}; echo $!`;
     const terminal = await RemoteTerminal.run(terminals, script);
     const pid = Number((await terminal.outputToEnd()).trim());
     await until(() => readProcess(pid)?.command === 'sleep 306', { what: 'the left program' });
