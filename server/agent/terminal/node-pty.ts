@@ -31,6 +31,11 @@ const NO_HELPER = '';
  * out bytes at once.
  */
 const native = loadNativeModule('pty');
+/**
+ * What every terminal is read into. Output is copied out before the next read, and a buffer for
+ * each read would be garbage of sixteen times the output's size: a read gives about 4 KiB.
+ */
+const readBuffer = Buffer.allocUnsafeSlow(64 * 1024);
 /** Masters that are open. They are inheritable; see {@link withoutDescriptorHoles}. */
 const openMasters = new Set<number>();
 
@@ -72,11 +77,16 @@ class PtyProcess implements TerminalProcess {
       attempt: (data) => this.#writeSome(data),
       onRoom: () => sink.onInputRoom(),
     });
-    this.#socket = new ReadStream(forked.fd);
-    this.#socket.on('data', (data: Buffer) => this.#onData(data));
+    this.#socket = new ReadStream(forked.fd, {
+      onread: {
+        buffer: readBuffer,
+        callback: (bytes) => this.#onData(readBuffer.subarray(0, bytes)),
+      },
+    });
     // EIO: nobody holds the other side any more. It is how a terminal ends.
     this.#socket.on('error', () => {});
     this.#socket.on('close', () => this.#onClosed());
+    this.resume();
   }
 
   get pendingInputBytes(): number {
@@ -88,7 +98,8 @@ class PtyProcess implements TerminalProcess {
   }
 
   resume(): void {
-    this.#socket.resume();
+    // Not `resume`, which takes effect later, even after another `pause`.
+    this.#socket.read(0);
   }
 
   write(data: Uint8Array): Promise<void> {
@@ -115,12 +126,15 @@ class PtyProcess implements TerminalProcess {
     }
   }
 
-  #onData(data: Buffer): void {
+  /** Returns whether to read on. */
+  #onData(data: Uint8Array): boolean {
+    if (this.#finished) return false;
     this.#sink.onOutput(data);
-    if (!this.#exit) return;
+    if (!this.#exit) return true;
     this.#drainedBytes += data.length;
     if (this.#drainedBytes >= EXIT_DRAIN_BYTES) this.#finish();
     else this.#finishWhenQuiet();
+    return true;
   }
 
   #onProcessExit(exitCode: number, signal: number): void {
@@ -131,7 +145,7 @@ class PtyProcess implements TerminalProcess {
       return;
     }
     // Whatever the readers' pace: what is not read now is gone with the terminal.
-    this.#socket.resume();
+    this.resume();
     this.#finishWhenQuiet();
   }
 
@@ -155,7 +169,6 @@ class PtyProcess implements TerminalProcess {
     this.#finished = true;
     this.#quietTimer?.clear();
     this.#input.close();
-    this.#socket.removeAllListeners('data');
     this.#socket.destroy();
     this.#sink.onExit(this.#exit ?? { signal: '' });
   }

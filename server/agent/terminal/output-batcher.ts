@@ -2,8 +2,8 @@ import type { Clock, Timer } from '../../core/clock.ts';
 
 /** Output that follows a delivery sooner than this waits, so that a flood costs few messages. */
 const INTERVAL_MS = 4;
-/** Waiting output of this size is delivered at once. */
-const MAX_WAITING_BYTES = 64 * 1024;
+/** Waiting output of this size is delivered at once. With the read that reaches it, it fits into one message. */
+const MAX_WAITING_BYTES = 60 * 1024;
 
 /**
  * Decides when readers are told of new output: a lone key's echo at once, a flood in batches.

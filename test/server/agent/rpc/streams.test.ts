@@ -1,7 +1,10 @@
 import { createHash } from 'node:crypto';
 import { request } from 'node:http';
+import { create, toBinary } from '@bufbuild/protobuf';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { GapReason } from '../../../../gen/computesdk/v1/stream_pb.ts';
+import { AttachTerminalRequestSchema } from '../../../../gen/computesdk/v1/terminal_service_pb.ts';
+import { principalToHeaders } from '../../../../server/rpc/principal-headers.ts';
 import { residentBytes } from '../../../support/processes.ts';
 import { delay, until } from '../../../support/until.ts';
 import { AgentProcess, ALICE } from '../support/agent-process.ts';
@@ -37,20 +40,21 @@ const sha256 = (data: string | Uint8Array) => createHash('sha256').update(data).
 
 /** A connection that asks for a stream and then takes nothing of it. */
 function stalledStream(agentProcess: AgentProcess, terminalId: string): () => void {
-  const body = JSON.stringify({ terminalId });
-  const envelope = Buffer.alloc(5 + Buffer.byteLength(body));
-  envelope.writeUInt32BE(Buffer.byteLength(body), 1);
-  envelope.write(body, 5);
+  const message = toBinary(
+    AttachTerminalRequestSchema,
+    create(AttachTerminalRequestSchema, { terminalId }),
+  );
+  const envelope = Buffer.alloc(5 + message.length);
+  envelope.writeUInt32BE(message.length, 1);
+  envelope.set(message, 5);
   const call = request({
     socketPath: agentProcess.socketPath,
     method: 'POST',
     path: '/computesdk.v1.TerminalService/AttachTerminal',
     headers: {
-      'Content-Type': 'application/connect+json',
+      'Content-Type': 'application/connect+proto',
       'Connect-Protocol-Version': '1',
-      'x-computesdk-principal': 'tok-stalled',
-      'x-computesdk-subject': 'stalled',
-      'x-computesdk-scopes': 'terminal:read',
+      ...principalToHeaders({ id: 'tok-stalled', subject: 'stalled', scopes: ['terminal:read'] }),
     },
   });
   call.on('error', () => {});
@@ -251,24 +255,30 @@ describe('AttachTerminal', () => {
 });
 
 describe('stalled viewers', () => {
-  it.each([1, 10, 50])(
-    '%i of them grow no memory, and do not hold up one that reads',
-    async (count) => {
-      const terminal = await RemoteTerminal.run(terminals, `read; ${printBytes(40 * MIB)}; read`);
-      const stream = terminal.attach();
-      await stream.first('ready');
-      const release = Array.from({ length: count }, () => stalledStream(agent, terminal.id));
-      await delay(300);
-      const before = residentBytes(agent.child.pid ?? 0);
+  const grown = async (task: () => Promise<void>) => {
+    const before = residentBytes(agent.child.pid ?? 0);
+    await task();
+    return (residentBytes(agent.child.pid ?? 0) - before) / MIB;
+  };
+  const flood = async (stalled: number) => {
+    const terminal = await RemoteTerminal.run(terminals, `read; ${printBytes(40 * MIB)}; read`);
+    const stream = terminal.attach();
+    await stream.first('ready');
+    const release = Array.from({ length: stalled }, () => stalledStream(agent, terminal.id));
+    try {
       await terminal.type('\n');
-      await until(() => stream.all('output').at(-1)?.cursor, { what: 'output' });
-      await until(() => stream.output.length >= 40 * MIB, { what: 'all output', withinMs: 15_000 });
-      const growth = residentBytes(agent.child.pid ?? 0) - before;
+      const isDone = () => stream.output.length >= 40 * MIB;
+      await until(isDone, { what: 'all output', withinMs: 15_000 });
       expect(stream.all('gap')).toEqual([]);
-      expect(growth / MIB).toBeLessThan(16 + count * 0.3);
+    } finally {
       for (const end of release) end();
-      await stream.leave();
-      await terminals.destroyTerminal({ terminalId: terminal.id });
-    },
-  );
+    }
+    await stream.leave();
+    await terminals.destroyTerminal({ terminalId: terminal.id });
+  };
+
+  it.each([1, 10, 50])('%i of them grow no memory, nor hold up one that reads', async (count) => {
+    for (let warmUp = 0; warmUp < 2; warmUp += 1) await flood(0);
+    expect(await grown(() => flood(count))).toBeLessThan(16);
+  });
 });

@@ -9,7 +9,7 @@ import { type Client, createClient, type Transport } from '@connectrpc/connect';
 import { createConnectTransport } from '@connectrpc/connect-node';
 import { AgentService } from '../../../../gen/computesdk/agent/v1/agent_service_pb.ts';
 import { TerminalService } from '../../../../gen/computesdk/v1/terminal_service_pb.ts';
-import type { AgentConfig } from '../../../../server/agent/config.ts';
+import { AGENT_NODE_OPTIONS, type AgentConfig } from '../../../../server/agent/config.ts';
 import { newId } from '../../../../server/core/id.ts';
 import { type Principal, SCOPES } from '../../../../server/core/principal.ts';
 import { principalToHeaders } from '../../../../server/rpc/principal-headers.ts';
@@ -59,7 +59,7 @@ export class AgentProcess {
     await once(server, 'listening');
     // Node.js has no public way to name the descriptor of a listening socket.
     const fd: number = Reflect.get(Reflect.get(server, '_handle'), 'fd');
-    const child = spawn(process.execPath, [MAIN, JSON.stringify(config)], {
+    const child = spawn(process.execPath, [...AGENT_NODE_OPTIONS, MAIN, JSON.stringify(config)], {
       stdio: ['ignore', 'inherit', 'pipe', fd],
       env: { AGENT_SECRET: 'must not reach a shell' },
     });
