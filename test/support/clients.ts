@@ -7,7 +7,7 @@ import { SessionTokenService } from '../../gen/computesdk/v1/session_token_servi
 import { TerminalService } from '../../gen/computesdk/v1/terminal_service_pb.ts';
 
 /** Adds a bearer credential to every call. */
-function bearer(credential: string): Interceptor {
+export function bearer(credential: string): Interceptor {
   return (next) => (request) => {
     request.header.set('authorization', `Bearer ${credential}`);
     return next(request);

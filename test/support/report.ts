@@ -1,5 +1,6 @@
 import { appendFileSync } from 'node:fs';
-import { isSoak, seed } from './scale.ts';
+import { expect } from 'vitest';
+import { seed } from './scale.ts';
 
 /** One row of the soak's table. */
 export type ReportRow = {
@@ -17,7 +18,9 @@ export function report(row: ReportRow): void {
   const figures = Object.entries(row.figures).map(([name, value]) => `${name} ${show(value)}`);
   process.stdout.write(`${row.test}: ${row.count} (seed ${seed}): ${figures.join(', ')}\n`);
   const path = process.env['COMPUTESDK_REPORT'];
-  if (path) appendFileSync(path, `${JSON.stringify({ ...row, seed, isSoak })}\n`);
+  if (!path) return;
+  const { testPath } = expect.getState();
+  appendFileSync(path, `${JSON.stringify({ ...row, seed, testPath })}\n`);
 }
 
 function show(value: number | string): string {
