@@ -17,7 +17,7 @@ import type {
  * Most output taken after the program's exit. The kernel holds less than that, so all the program
  * wrote is in it; a process that the program left behind could go on for ever.
  */
-export const EXIT_DRAIN_BYTES = 256 * 1024;
+const EXIT_DRAIN_BYTES = 256 * 1024;
 /** Silence after which nothing more of an exited program comes, where others hold its terminal open. */
 const EXIT_QUIET_MS = 100;
 /** For uid and gid. */
