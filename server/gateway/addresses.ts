@@ -1,3 +1,4 @@
+import { isIPv4 } from 'node:net';
 import type { GatewayConfig } from './config.ts';
 
 /** The addresses that the gateway goes by, from its settings and the port it got. */
@@ -29,5 +30,5 @@ export function isLoopbackOnly(config: GatewayConfig): boolean {
     ...config.hosts,
     ...(config.publicUrl ? [new URL(config.publicUrl).hostname] : []),
   ];
-  return names.every((name) => LOOPBACK.has(name) || name.startsWith('127.'));
+  return names.every((name) => LOOPBACK.has(name) || (isIPv4(name) && name.startsWith('127.')));
 }

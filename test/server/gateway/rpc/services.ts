@@ -5,7 +5,7 @@ import type { DescMethod, DescService } from '@bufbuild/protobuf';
 const GENERATED = join(import.meta.dirname, '../../../../gen/computesdk/v1');
 
 /** Every service of the public contract, found by its file: none can be forgotten. */
-export async function allServices(): Promise<DescService[]> {
+async function allServices(): Promise<DescService[]> {
   const files = (await readdir(GENERATED)).filter((name) => name.endsWith('_service_pb.ts'));
   const modules = await Promise.all(
     files.map((name): Promise<Record<string, unknown>> => import(join(GENERATED, name))),
