@@ -59,7 +59,7 @@ const ATTACKS: Readonly<Record<string, Handler>> = {
 };
 
 /** Answers the gateway's own calls as the real agent does, and everything else as an attacker would. */
-export function hostile(real: Handler): Handler {
+function hostile(real: Handler): Handler {
   return (request, response) => {
     if (request.url?.startsWith('/computesdk.agent.v1.')) return real(request, response);
     const chunks: Buffer[] = [];
