@@ -58,8 +58,11 @@ const ATTACKS: Readonly<Record<string, Handler>> = {
   DetachTerminal: (_request, response) => page(response, 200, 'text/javascript'),
 };
 
-/** Answers the gateway's own calls as the real agent does, and everything else as an attacker would. */
-function hostile(real: Handler): Handler {
+/**
+ * Answers the gateway's own calls as the real agent does, and everything else as an attacker would.
+ * @public The patched copy of the agent imports it.
+ */
+export function hostile(real: Handler): Handler {
   return (request, response) => {
     if (request.url?.startsWith('/computesdk.agent.v1.')) return real(request, response);
     const chunks: Buffer[] = [];
