@@ -3,6 +3,7 @@ import type { Clock } from '../core/clock.ts';
 import type { DomainError } from '../core/domain-error.ts';
 import { every } from '../core/every.ts';
 import type { Logger } from '../core/log.ts';
+import { busyUids } from '../driver/busy-uids.ts';
 import type { OpenedDriver } from '../driver/open-driver.ts';
 import { Authenticator } from './auth/authenticator.ts';
 import { SessionTokens } from './auth/session-tokens.ts';
@@ -54,7 +55,7 @@ export async function openCore(options: CoreOptions): Promise<Core> {
   });
   const sandboxes = new Sandboxes({
     ...{ store: store.sandboxes, registry, files, agents, clock, logger },
-    driver: box.driver.name,
+    ...{ driver: box.driver.name, busyUids },
     ...(process.getuid?.() === 0 && { uidRange: config.uidRange }),
     onEnded: (sandboxId, cause) => {
       authenticator.endSandbox(sandboxId, cause);

@@ -4,7 +4,7 @@ import { DomainError, invalidArgument } from '../../core/domain-error.ts';
 import { newId } from '../../core/id.ts';
 import type { Logger } from '../../core/log.ts';
 import type { AgentEndpoint, AgentSupervisor } from './agents.ts';
-import type { Insertion, Sandbox, SandboxStore } from './sandbox.ts';
+import type { Insertion, Sandbox, SandboxStore, UidChoice } from './sandbox.ts';
 import { SandboxEnding } from './sandbox-ending.ts';
 import type { SandboxFiles } from './sandbox-files.ts';
 import {
@@ -39,6 +39,8 @@ export type SandboxesOptions = {
   readonly driver: string;
   /** Host uids of boxes. Absent when the gateway is not root. */
   readonly uidRange?: { readonly first: number; readonly last: number };
+  /** Host uids that processes have now, of other gateways for example. */
+  readonly busyUids: () => Promise<ReadonlySet<number>>;
   /** Refuses new calls into a sandbox and ends its live ones. Called when the store has it. */
   readonly onEnded: (sandboxId: string, cause: DomainError) => void;
 };
@@ -174,16 +176,17 @@ export class Sandboxes {
     request: CreateSandboxRequest,
     how: { method: string; findByName: boolean },
   ): Promise<Insertion> {
-    const { store, clock, driver, uidRange } = this.#options;
+    const { store, clock, driver } = this.#options;
     const { requestId, name, namespace, metadata, timeoutMs } = checkCreate(request);
     const id = newId('sbx');
+    const uids = await this.#chooseUids(id);
     const createdAt = clock.now();
     const insertion = await store.insert({
       ...{ id, name, namespace, metadata, driver, createdAt },
       workspaceId: owner.workspaceId,
       expiresAt: createdAt + timeoutMs,
       request: { principalId: owner.principalId, method: how.method, requestId },
-      ...(uidRange && { uids: { ...uidRange, start: somewhereIn(uidRange, id) } }),
+      ...(uids && { uids }),
       limit: MAX_SANDBOXES,
     });
     if (insertion.kind === 'found' && !how.findByName) {
@@ -203,6 +206,12 @@ export class Sandboxes {
       throw invalidArgument('requestId', 'was used for another sandbox');
     }
     return insertion;
+  }
+
+  async #chooseUids(sandboxId: string): Promise<UidChoice | undefined> {
+    const { uidRange, busyUids } = this.#options;
+    if (!uidRange) return undefined;
+    return { ...uidRange, start: somewhereIn(uidRange, sandboxId), busy: await busyUids() };
   }
 
   async #start(insertion: Insertion, signal: AbortSignal): Promise<Sandbox> {

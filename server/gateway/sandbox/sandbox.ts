@@ -32,6 +32,17 @@ export type Sandbox = {
   readonly handle: string | null;
 };
 
+/** Host uids that a new box may have. */
+export type UidChoice = {
+  readonly first: number;
+  /** Included. */
+  readonly last: number;
+  /** Where the search begins. */
+  readonly start: number;
+  /** Not to be chosen, because a process of somebody else has it. */
+  readonly busy: ReadonlySet<number>;
+};
+
 /** A sandbox to be kept, and the request that asked for it. */
 export type NewSandbox = Pick<
   Sandbox,
@@ -42,8 +53,8 @@ export type NewSandbox = Pick<
     readonly method: string;
     readonly requestId: string;
   };
-  /** Host uids to choose from, starting the search at `start`. Absent: none is needed. */
-  readonly uids?: { readonly first: number; readonly last: number; readonly start: number };
+  /** Host uids to choose from. Absent: none is needed. */
+  readonly uids?: UidChoice;
   /** The most sandboxes there may be. */
   readonly limit: number;
 };

@@ -1,5 +1,11 @@
 import type { Kysely, Selectable, Updateable } from 'kysely';
-import type { Insertion, NewSandbox, Sandbox, SandboxStore } from '../sandbox/sandbox.ts';
+import type {
+  Insertion,
+  NewSandbox,
+  Sandbox,
+  SandboxStore,
+  UidChoice,
+} from '../sandbox/sandbox.ts';
 import { findRequest, forgetRequest, keepRequest } from './requests.ts';
 import type { SandboxTable, Tables } from './schema.ts';
 
@@ -159,14 +165,11 @@ async function findByName(
   return row && fromRow(row);
 }
 
-function freeUid(
-  uids: NonNullable<NewSandbox['uids']>,
-  taken: ReadonlySet<number | null>,
-): number | undefined {
-  const count = uids.last - uids.first + 1;
+function freeUid(choice: UidChoice, taken: ReadonlySet<number | null>): number | undefined {
+  const count = choice.last - choice.first + 1;
   for (let step = 0; step < count; step++) {
-    const uid = uids.first + ((uids.start - uids.first + step) % count);
-    if (!taken.has(uid)) return uid;
+    const uid = choice.first + ((choice.start - choice.first + step) % count);
+    if (!taken.has(uid) && !choice.busy.has(uid)) return uid;
   }
   return undefined;
 }

@@ -2,6 +2,7 @@ import { access } from 'node:fs/promises';
 import { describe, expect, test } from 'vitest';
 import { DomainError } from '../../../../server/core/domain-error.ts';
 import { newId } from '../../../../server/core/id.ts';
+import { busyUids } from '../../../../server/driver/busy-uids.ts';
 import { MAX_SANDBOXES } from '../../../../server/gateway/sandbox/sandbox-service.ts';
 import { NEVER, PLAIN_SANDBOX, testCore } from '../support/test-core.ts';
 import { testDirectory } from '../support/test-store.ts';
@@ -198,6 +199,21 @@ describe('host uids', () => {
     });
     await sandboxes.destroy(owner, made[0]?.id ?? '');
     expect((await sandboxes.create(owner, PLAIN_SANDBOX, NEVER)).uid).toBe(made[0]?.uid);
+  });
+});
+
+describe('a host uid that a process of somebody else has', () => {
+  test('is left alone', async () => {
+    const uidRange = { first: 70_000, last: 70_002 };
+    const core = await testCore({ uidRange, busyUids: new Set([70_000, 70_002]) });
+    expect((await core.sandboxes.create(core.owner, PLAIN_SANDBOX, NEVER)).uid).toBe(70_001);
+    await expect(core.sandboxes.create(core.owner, PLAIN_SANDBOX, NEVER)).rejects.toMatchObject({
+      reason: 'LIMIT_REACHED',
+    });
+  });
+
+  test('is known from the process table', async () => {
+    expect(await busyUids()).toContain(process.getuid?.());
   });
 });
 

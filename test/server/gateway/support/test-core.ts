@@ -25,6 +25,7 @@ export type TestCoreOptions = {
   readonly clock?: FakeClock;
   readonly agents?: FakeAgents;
   readonly uidRange?: { readonly first: number; readonly last: number };
+  readonly busyUids?: ReadonlySet<number>;
 };
 
 export type TestCore = Awaited<ReturnType<typeof testCore>>;
@@ -48,6 +49,7 @@ export async function testCore(options: TestCoreOptions = {}) {
   const sandboxes = new Sandboxes({
     ...{ store: store.sandboxes, registry, files, agents, clock, logger: silentLogger },
     driver: 'fake',
+    busyUids: async () => options.busyUids ?? new Set<number>(),
     ...(options.uidRange && { uidRange: options.uidRange }),
     onEnded: (sandboxId: string, cause: DomainError) => {
       authenticator.endSandbox(sandboxId, cause);
