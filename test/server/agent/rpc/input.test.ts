@@ -97,7 +97,7 @@ describe('WriteTerminal', () => {
     expect(await refusalOf(write(2 * 1024 * 1024))).toMatch(/^ResourceExhausted/);
     const waiting = Array.from({ length: 24 }, () => refusalOf(write(65_536)).catch(() => 'taken'));
     await expect
-      .poll(() => Promise.race([...waiting, 'none yet']))
+      .poll(() => Promise.race([...waiting, Promise.resolve('none yet')]))
       .toBe('ResourceExhausted LIMIT_REACHED data');
     await terminals.destroyTerminal({ terminalId });
     const ends = new Set(await Promise.all(waiting));
