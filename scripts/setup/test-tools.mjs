@@ -7,6 +7,7 @@ const TOOLS = [
   { program: 'chromium', package: 'chromium', override: 'CHROMIUM_PATH' },
   { program: 'bwrap', package: 'bubblewrap' },
   { program: 'slirp4netns', package: 'slirp4netns' },
+  { program: 'ip', package: 'iproute2' },
 ];
 
 /**
