@@ -13,6 +13,8 @@ it("delivers a lone key's echo at once", () => {
   const { clock, batcher, deliveries } = setUp();
   for (let key = 0; key < 3; key += 1) {
     batcher.add(1);
+    // Before any timer could run.
+    expect(deliveries).toHaveLength(key + 1);
     clock.advance(50);
   }
   expect(deliveries).toEqual([0, 50, 100]);
