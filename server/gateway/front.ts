@@ -1,5 +1,4 @@
 import type { ConnectRouter } from '@connectrpc/connect';
-import { AuthService } from '../../gen/computesdk/v1/auth_service_pb.ts';
 import { TerminalService } from '../../gen/computesdk/v1/terminal_service_pb.ts';
 import { Health } from '../../gen/grpc/health/v1/health_pb.ts';
 import { ServerReflection } from '../../gen/grpc/reflection/v1/reflection_pb.ts';
@@ -68,8 +67,7 @@ export function createFront(options: FrontOptions): Front {
   const proxy = createSandboxProxy({
     ...{ accessOf, controlPlane, calls: options.calls, clock, log: logger },
     agentMethods: new MethodTable(AGENT_SERVICES),
-    // What a caller of a sandbox needs of the gateway; its other services have one address only.
-    gatewayMethods: new MethodTable([AuthService, Health, ServerReflection, AlphaReflection]),
+    gatewayMethods: methods,
     authentication: options.authenticator,
     openSandbox: async (sandboxId, caller) => void sandboxes.requireForCall(sandboxId, caller),
     endpoint: (sandboxId, signal) => sandboxes.endpoint(sandboxId, signal),
