@@ -130,8 +130,8 @@ it('answers a lone key about as fast as it answers any call, and logs no byte of
     calls.push(called - start);
     keys.push(performance.now() - called);
   }
-  // Seen: twice. Output that waits for a batch would make it 4 ms more, which is 5 times or more.
-  expect(quick(keys) / quick(calls)).toBeLessThan(3.5);
+  // Seen: 0.9 to 1.4 times. Output that waits 4 ms for a batch makes it more than 3.
+  expect(quick(keys) / quick(calls)).toBeLessThan(2.5);
   await end();
   expect(agent.stderr).not.toContain('canary');
   for (const line of agent.stderr.trim().split('\n')) {
