@@ -49,7 +49,7 @@ export class RawViewer {
   readonly #response: IncomingMessage;
   #pending = Buffer.alloc(0);
   #acknowledged = 0;
-  #acknowledging: Promise<unknown> = Promise.resolve();
+  #acknowledging: Promise<void> | undefined;
 
   private constructor(options: RawViewerOptions, response: IncomingMessage) {
     this.#options = options;
@@ -157,16 +157,24 @@ export class RawViewer {
     if (from !== this.cursor || !this.#options.known.slice(from, to).equals(data))
       this.wrong.push(from);
     this.cursor = to;
-    if (this.#options.acknowledges && to - this.#acknowledged >= ACKNOWLEDGE_BYTES)
-      this.#acknowledge();
+    if (!this.#options.acknowledges) return;
+    this.#acknowledging ??= this.#acknowledge().finally(() => {
+      this.#acknowledging = undefined;
+    });
   }
 
-  #acknowledge(): void {
-    this.#acknowledged = this.cursor;
+  /** One acknowledgement at a time, with the newest position: there may be megabytes to read at once. */
+  async #acknowledge(): Promise<void> {
     const { sandboxUrl, token, terminalId } = this.#options;
     const client = terminalClient(sandboxUrl, token);
-    const position = { terminalId, readerId: this.readerId, cursor: BigInt(this.cursor) };
-    // The reader may be gone by then: a viewer that was closed for its slowness still reads what was under way.
-    this.#acknowledging = client.acknowledgeTerminal(position).catch(() => undefined);
+    while (this.cursor - this.#acknowledged >= ACKNOWLEDGE_BYTES) {
+      this.#acknowledged = this.cursor;
+      const position = { terminalId, readerId: this.readerId, cursor: BigInt(this.cursor) };
+      try {
+        await client.acknowledgeTerminal(position);
+      } catch {
+        // The reader may be gone: who was closed for slowness still reads what was under way.
+      }
+    }
   }
 }
