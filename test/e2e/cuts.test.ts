@@ -43,11 +43,11 @@ it(
       figures: { seconds, staleAttaches, ...counters },
     });
 
-    expect(result.errors).toEqual([]);
-    expect(result.gaps).toEqual([]);
     expect(result.output).toEqual(result.expectedOutput);
     expect(result.received).toEqual(result.expectedInput);
     expect(result.echoed).toEqual(result.expectedInput);
+    expect(result.gaps).toEqual([]);
+    expect(result.errors).toEqual([]);
 
     // What the run is worth: a proxy that did little would make any client pass.
     expect(counters.cuts).toBeGreaterThanOrEqual(CUTS);

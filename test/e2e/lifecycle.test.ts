@@ -1,5 +1,6 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { connect } from 'node:net';
+import { join } from 'node:path';
 import { Code, ConnectError } from '@connectrpc/connect';
 import { describe, expect, it } from 'vitest';
 import { Sandbox, type SandboxErrorCode } from '../../client/index.ts';
@@ -113,10 +114,9 @@ function isNotFound(error: unknown): boolean {
   return ConnectError.from(error).code === Code.NotFound;
 }
 
-function holds(directory: string, name: string): boolean {
-  return readdirSync(directory, { recursive: true, encoding: 'utf8' }).some((path) =>
-    path.includes(name),
-  );
+/** Not read recursively: what is being deleted meanwhile cannot be. */
+function holds(directory: string, sandboxId: string): boolean {
+  return readdirSync(join(directory, 'sandboxes')).some((name) => name.includes(sandboxId));
 }
 
 async function refuses(port: number): Promise<boolean> {

@@ -232,7 +232,9 @@ export class Sandboxes {
 
   #require(sandboxId: string, workspaceId: string): Sandbox {
     const sandbox = this.#options.registry.get(checkSandboxId(sandboxId));
-    const isLive = sandbox && sandbox.status !== 'destroying';
+    // One whose time is over is gone for its owner, although ending it takes a moment.
+    const isLive =
+      sandbox && sandbox.status !== 'destroying' && sandbox.expiresAt > this.#options.clock.now();
     if (isLive && sandbox.workspaceId === workspaceId) return sandbox;
     throw notFound(sandboxId);
   }
