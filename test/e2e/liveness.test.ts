@@ -132,14 +132,21 @@ describe.concurrent('a connection that dies without a word', () => {
     await page.goto(app.url);
     await page.evaluate(countInPage, { url: proxy.through(sandbox.url), token, ticks: TICKS });
     await until(() => log.ticks.length > 10, { what: 'ticks' });
-    const devtools = await page.context().newCDPSession(page);
-    await devtools.send('Page.setWebLifecycleState', { state: 'frozen' });
+    // The protocol's own `frozen` state left a headless page running; a stopped process does not.
+    const devtools = await browser.newBrowserCDPSession();
+    const { processInfo } = await devtools.send('SystemInfo.getProcessInfo');
+    const renderers = processInfo.filter(({ type }) => type === 'renderer').map(({ id }) => id);
+    for (const pid of renderers) process.kill(pid, 'SIGSTOP');
     await delay(FROZEN_MS / 2);
+    const ticksWhenFrozen = log.ticks.length;
     proxy.cutAll();
     await delay(FROZEN_MS / 2);
+    const ticksAtEnd = log.ticks.length;
     const callsBefore = resumptionCalls(proxy);
     const continuedAt = performance.now();
-    await devtools.send('Page.setWebLifecycleState', { state: 'active' });
+    for (const pid of renderers) process.kill(pid, 'SIGCONT');
+    expect(renderers.length).toBeGreaterThan(0);
+    expect(ticksAtEnd).toBe(ticksWhenFrozen);
     await expectResumed({ proxy, log, callsBefore, continuedAt, name: 'tab frozen for 30 s' });
   });
 });
