@@ -1,8 +1,8 @@
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { delimiter, dirname, sep } from 'node:path';
+import { delimiter, dirname, join, sep } from 'node:path';
 import { inRoot, root } from './paths.mjs';
 
 /** Holds the hash of the lock files that were found to agree. Vanishes with node_modules. */
@@ -43,7 +43,9 @@ export function dependencyProblems() {
 /** Installs what package-lock.json says, by npm on the Node.js version that we run on. */
 export function installDependencies(problems) {
   console.log(`setting up: installing dependencies (${summary(problems)})`);
-  const node = modernNode();
+  const directory = mkdtempSync(join(tmpdir(), 'computesdk-node-'));
+  process.once('exit', () => rmSync(directory, { recursive: true, force: true }));
+  const node = modernNode(directory);
   const env = environment();
   env.PATH = `${dirname(node)}${delimiter}${env.PATH}`;
   const npmCli = process.env.npm_execpath;
@@ -53,8 +55,11 @@ export function installDependencies(problems) {
   if (left.length > 0) fail(`the installation is incomplete: ${summary(left)}`);
 }
 
-/** A Node.js of the wanted major version that lies outside of node_modules, which `npm ci` deletes. */
-function modernNode() {
+/**
+ * A Node.js of the wanted major version that lies outside of node_modules, which `npm ci` deletes:
+ * our own, or one that is installed into `directory`.
+ */
+function modernNode(directory) {
   const { node: version } = JSON.parse(
     readFileSync(inRoot('package.json'), 'utf8'),
   ).devDependencies;
@@ -62,18 +67,17 @@ function modernNode() {
   if (!isOurs && Number.parseInt(process.versions.node, 10) >= Number.parseInt(version, 10)) {
     return process.execPath;
   }
-  const args = ['exec', '--yes', '--allow-scripts=node', `--package=node@${version}`];
-  const print = ['--', 'node', '--print', 'process.version + " " + process.execPath'];
-  const result = spawnSync('npm', [...args, ...print], {
-    // Not in our own folder, where npm would take a broken `node` package for the wanted one.
-    cwd: tmpdir(),
-    env: environment(),
-    encoding: 'utf8',
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  const [found, ...path] = (result.stdout ?? '').trim().split('\n').at(-1)?.split(' ') ?? [];
-  if (result.status !== 0 || found !== `v${version}`) fail(`npm did not give Node.js ${version}`);
-  return path.join(' ');
+  // A project of its own may allow the install script that puts the binary in its place. On the
+  // command line (`npm exec --allow-scripts`) that script's own npm inherits the flag and refuses it.
+  const project = { private: true, dependencies: { node: version }, allowScripts: { node: true } };
+  writeFileSync(join(directory, 'package.json'), JSON.stringify(project));
+  const args = ['install', '--no-audit', '--no-fund', '--no-package-lock', '--loglevel=error'];
+  const env = environment();
+  const { status } = spawnSync('npm', args, { cwd: directory, env, stdio: 'inherit' });
+  const node = join(directory, 'node_modules', 'node', 'bin', 'node');
+  const found = spawnSync(node, ['--version'], { encoding: 'utf8' }).stdout?.trim();
+  if (status !== 0 || found !== `v${version}`) fail(`npm did not give Node.js ${version}`);
+  return node;
 }
 
 /** Our environment without the commands of node_modules, so that npm runs on the system's Node.js. */
