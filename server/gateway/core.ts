@@ -5,7 +5,9 @@ import { every } from '../core/every.ts';
 import type { Logger } from '../core/log.ts';
 import { busyUids } from '../driver/busy-uids.ts';
 import type { OpenedDriver } from '../driver/open-driver.ts';
+import type { Authentication } from './auth/authentication.ts';
 import { Authenticator } from './auth/authenticator.ts';
+import { CallAuthentication } from './auth/call-authentication.ts';
 import { SessionTokens } from './auth/session-tokens.ts';
 import { TokenUsage } from './auth/token-usage.ts';
 import type { GatewayConfig } from './config.ts';
@@ -34,7 +36,7 @@ export type CoreOptions = {
 export type Core = {
   readonly sandboxes: Sandboxes;
   readonly tokens: SessionTokens;
-  readonly authenticator: Authenticator;
+  readonly authentication: Authentication;
   readonly calls: LiveCallRegistry;
   /** Finishes what is under way. With `endAgents` every program in every sandbox ends. */
   close(options: { readonly endAgents: boolean }): Promise<void>;
@@ -73,7 +75,8 @@ export async function openCore(options: CoreOptions): Promise<Core> {
   const purge = every(clock, PURGE_MS, () => purgeTokens(tokens, logger));
   sandboxes.recover();
   return {
-    ...{ sandboxes, tokens, authenticator, calls },
+    ...{ sandboxes, tokens, calls },
+    authentication: new CallAuthentication({ bearer: authenticator }),
     close: async (how) => {
       purge.clear();
       await sandboxes.close();

@@ -8,7 +8,7 @@ import type { Logger } from '../core/log.ts';
 import type { HttpHandler } from '../rpc/connect-node.ts';
 import { MethodTable } from '../rpc/method-table.ts';
 import type { Addresses } from './addresses.ts';
-import type { Authenticator } from './auth/authenticator.ts';
+import type { Authentication } from './auth/authentication.ts';
 import type { SessionTokens } from './auth/session-tokens.ts';
 import type { PublicKeys } from './auth/token-signer.ts';
 import { answerNotFound } from './http/answers.ts';
@@ -37,7 +37,7 @@ export type FrontOptions = {
   readonly addresses: Addresses;
   readonly sandboxes: Sandboxes;
   readonly tokens: SessionTokens;
-  readonly authenticator: Authenticator;
+  readonly authentication: Authentication;
   readonly calls: LiveCallRegistry;
   readonly publicKeys: () => PublicKeys;
   readonly clock: Clock;
@@ -58,7 +58,7 @@ export function createFront(options: FrontOptions): Front {
   const { addresses, sandboxes, clock, logger, stopping } = options;
   const methods = new MethodTable([...GATEWAY_SERVICES, Health, ServerReflection, AlphaReflection]);
   const controlPlane = gatewayRpc({
-    ...{ sandboxes, tokens: options.tokens, authentication: options.authenticator, clock, logger },
+    ...{ sandboxes, tokens: options.tokens, authentication: options.authentication, clock, logger },
     sandboxUrl: (sandboxId) => `${addresses.publicUrl}${SANDBOX_PREFIX}${sandboxId}`,
     publicRoutes: publicRoutes(stopping),
     shutdownSignal: stopping,
@@ -68,7 +68,7 @@ export function createFront(options: FrontOptions): Front {
     ...{ accessOf, controlPlane, calls: options.calls, clock, log: logger },
     agentMethods: new MethodTable(AGENT_SERVICES),
     gatewayMethods: methods,
-    authentication: options.authenticator,
+    authentication: options.authentication,
     openSandbox: async (sandboxId, caller) => void sandboxes.requireForCall(sandboxId, caller),
     endpoint: (sandboxId, signal) => sandboxes.endpoint(sandboxId, signal),
   });

@@ -13,7 +13,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file computesdk/v1/auth_service.proto.
  */
 export const file_computesdk_v1_auth_service: GenFile = /*@__PURE__*/
-  fileDesc("CiBjb21wdXRlc2RrL3YxL2F1dGhfc2VydmljZS5wcm90bxINY29tcHV0ZXNkay52MSIPCg1XaG9BbUlSZXF1ZXN0IpwBCg5XaG9BbUlSZXNwb25zZRIqCgRraW5kGAEgASgOMhwuY29tcHV0ZXNkay52MS5QcmluY2lwYWxLaW5kEgoKAmlkGAIgASgJEhIKCnNhbmRib3hfaWQYAyABKAkSDgoGc2NvcGVzGAQgAygJEi4KCmV4cGlyZXNfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wKm0KDVByaW5jaXBhbEtpbmQSHgoaUFJJTkNJUEFMX0tJTkRfVU5TUEVDSUZJRUQQABIaChZQUklOQ0lQQUxfS0lORF9BUElfS0VZEAESIAocUFJJTkNJUEFMX0tJTkRfU0VTU0lPTl9UT0tFThACMl8KC0F1dGhTZXJ2aWNlElAKBldob0FtSRIcLmNvbXB1dGVzZGsudjEuV2hvQW1JUmVxdWVzdBodLmNvbXB1dGVzZGsudjEuV2hvQW1JUmVzcG9uc2UiCZACAcLBGAIYAWIGcHJvdG8z", [file_computesdk_v1_access, file_google_protobuf_timestamp]);
+  fileDesc("CiBjb21wdXRlc2RrL3YxL2F1dGhfc2VydmljZS5wcm90bxINY29tcHV0ZXNkay52MSIPCg1XaG9BbUlSZXF1ZXN0IpwBCg5XaG9BbUlSZXNwb25zZRIqCgRraW5kGAEgASgOMhwuY29tcHV0ZXNkay52MS5QcmluY2lwYWxLaW5kEgoKAmlkGAIgASgJEhIKCnNhbmRib3hfaWQYAyABKAkSDgoGc2NvcGVzGAQgAygJEi4KCmV4cGlyZXNfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIjIKGFJlZnJlc2hDcmVkZW50aWFsUmVxdWVzdBIWCg5wcmV2aW91c190b2tlbhgBIAEoCSKIAQoZUmVmcmVzaENyZWRlbnRpYWxSZXNwb25zZRIRCgljb250aW51ZWQYASABKAgSGAoQc2Vzc2lvbl90b2tlbl9pZBgCIAEoCRIOCgZzY29wZXMYAyADKAkSLgoKZXhwaXJlc19hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiHQoOU2lnbk91dFJlcXVlc3QSCwoDYWxsGAEgASgIIhEKD1NpZ25PdXRSZXNwb25zZSqRAQoNUHJpbmNpcGFsS2luZBIeChpQUklOQ0lQQUxfS0lORF9VTlNQRUNJRklFRBAAEhoKFlBSSU5DSVBBTF9LSU5EX0FQSV9LRVkQARIgChxQUklOQ0lQQUxfS0lORF9TRVNTSU9OX1RPS0VOEAISIgoeUFJJTkNJUEFMX0tJTkRfQlJPV1NFUl9TRVNTSU9OEAMypwIKC0F1dGhTZXJ2aWNlElAKBldob0FtSRIcLmNvbXB1dGVzZGsudjEuV2hvQW1JUmVxdWVzdBodLmNvbXB1dGVzZGsudjEuV2hvQW1JUmVzcG9uc2UiCZACAcLBGAIYARJxChFSZWZyZXNoQ3JlZGVudGlhbBInLmNvbXB1dGVzZGsudjEuUmVmcmVzaENyZWRlbnRpYWxSZXF1ZXN0GiguY29tcHV0ZXNkay52MS5SZWZyZXNoQ3JlZGVudGlhbFJlc3BvbnNlIgmQAgLCwRgCGAESUwoHU2lnbk91dBIdLmNvbXB1dGVzZGsudjEuU2lnbk91dFJlcXVlc3QaHi5jb21wdXRlc2RrLnYxLlNpZ25PdXRSZXNwb25zZSIJkAICwsEYAhgBYgZwcm90bzM", [file_computesdk_v1_access, file_google_protobuf_timestamp]);
 
 /**
  * Asks who the caller is. All there is to know is in the credential.
@@ -80,6 +80,106 @@ export const WhoAmIResponseSchema: GenMessage<WhoAmIResponse> = /*@__PURE__*/
   messageDesc(file_computesdk_v1_auth_service, 1);
 
 /**
+ * Names the token that the caller used before.
+ *
+ * @generated from message computesdk.v1.RefreshCredentialRequest
+ */
+export type RefreshCredentialRequest = Message<"computesdk.v1.RefreshCredentialRequest"> & {
+  /**
+   * The earlier session token, the secret itself. It may have expired within the last 24 hours.
+   *
+   * @generated from field: string previous_token = 1;
+   */
+  previousToken: string;
+};
+
+/**
+ * Describes the message computesdk.v1.RefreshCredentialRequest.
+ * Use `create(RefreshCredentialRequestSchema)` to create a new message.
+ */
+export const RefreshCredentialRequestSchema: GenMessage<RefreshCredentialRequest> = /*@__PURE__*/
+  messageDesc(file_computesdk_v1_auth_service, 2);
+
+/**
+ * Says what came of it.
+ *
+ * @generated from message computesdk.v1.RefreshCredentialResponse
+ */
+export type RefreshCredentialResponse = Message<"computesdk.v1.RefreshCredentialResponse"> & {
+  /**
+   * Whether the earlier token's readers and writers are the caller's now. False when the earlier
+   * token is none of this sandbox's, was revoked or is forgotten: the caller then begins anew.
+   *
+   * @generated from field: bool continued = 1;
+   */
+  continued: boolean;
+
+  /**
+   * The id of the token of this call.
+   *
+   * @generated from field: string session_token_id = 2;
+   */
+  sessionTokenId: string;
+
+  /**
+   * What it allows.
+   *
+   * @generated from field: repeated string scopes = 3;
+   */
+  scopes: string[];
+
+  /**
+   * When it ends.
+   *
+   * @generated from field: google.protobuf.Timestamp expires_at = 4;
+   */
+  expiresAt?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message computesdk.v1.RefreshCredentialResponse.
+ * Use `create(RefreshCredentialResponseSchema)` to create a new message.
+ */
+export const RefreshCredentialResponseSchema: GenMessage<RefreshCredentialResponse> = /*@__PURE__*/
+  messageDesc(file_computesdk_v1_auth_service, 3);
+
+/**
+ * Says how far to sign out.
+ *
+ * @generated from message computesdk.v1.SignOutRequest
+ */
+export type SignOutRequest = Message<"computesdk.v1.SignOutRequest"> & {
+  /**
+   * Whether to leave every sandbox that this browser was signed in to, not only this one.
+   *
+   * @generated from field: bool all = 1;
+   */
+  all: boolean;
+};
+
+/**
+ * Describes the message computesdk.v1.SignOutRequest.
+ * Use `create(SignOutRequestSchema)` to create a new message.
+ */
+export const SignOutRequestSchema: GenMessage<SignOutRequest> = /*@__PURE__*/
+  messageDesc(file_computesdk_v1_auth_service, 4);
+
+/**
+ * The result of SignOut.
+ *
+ * @generated from message computesdk.v1.SignOutResponse
+ */
+export type SignOutResponse = Message<"computesdk.v1.SignOutResponse"> & {
+};
+
+/**
+ * Describes the message computesdk.v1.SignOutResponse.
+ * Use `create(SignOutResponseSchema)` to create a new message.
+ */
+export const SignOutResponseSchema: GenMessage<SignOutResponse> = /*@__PURE__*/
+  messageDesc(file_computesdk_v1_auth_service, 5);
+
+/**
  * The kinds of credential.
  *
  * @generated from enum computesdk.v1.PrincipalKind
@@ -105,6 +205,13 @@ export const PrincipalKind = {
    * @generated from enum value: PRINCIPAL_KIND_SESSION_TOKEN = 2;
    */
   SESSION_TOKEN: 2,
+
+  /**
+   * The cookie of a browser that a magic link signed in, which stands for a session token.
+   *
+   * @generated from enum value: PRINCIPAL_KIND_BROWSER_SESSION = 3;
+   */
+  BROWSER_SESSION: 3,
 } as const;
 
 /**
@@ -121,7 +228,8 @@ export const PrincipalKindSchema: GenEnum<PrincipalKind> = /*@__PURE__*/
   enumDesc(file_computesdk_v1_auth_service, 0);
 
 /**
- * Tells a caller who it is. Served by the gateway, at its root and below every sandbox's address.
+ * Tells a caller who it is, and lets it change or give up its credential. Served by the gateway, at
+ * its root and below every sandbox's address.
  *
  * @generated from service computesdk.v1.AuthService
  */
@@ -136,6 +244,33 @@ export const AuthService: GenService<{
     methodKind: "unary";
     input: typeof WhoAmIRequestSchema;
     output: typeof WhoAmIResponseSchema;
+  },
+  /**
+   * Lets the session token of this call take the place of an earlier one: readers and writers of
+   * the earlier one are the caller's from then on, so that streams and numbered input go on where
+   * they were. The earlier token stays valid until it ends by itself or is revoked; streams that it
+   * opened end with it, unless they are opened anew. Only below a sandbox's address.
+   *
+   * FAILED_PRECONDITION for an API key or a cookie. Idempotent.
+   *
+   * @generated from rpc computesdk.v1.AuthService.RefreshCredential
+   */
+  refreshCredential: {
+    methodKind: "unary";
+    input: typeof RefreshCredentialRequestSchema;
+    output: typeof RefreshCredentialResponseSchema;
+  },
+  /**
+   * Signs a browser out that a magic link signed in: the session token of this sandbox is revoked,
+   * which ends its streams, and the cookie forgotten. FAILED_PRECONDITION for every other
+   * credential. Only below a sandbox's address.
+   *
+   * @generated from rpc computesdk.v1.AuthService.SignOut
+   */
+  signOut: {
+    methodKind: "unary";
+    input: typeof SignOutRequestSchema;
+    output: typeof SignOutResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_computesdk_v1_auth_service, 0);

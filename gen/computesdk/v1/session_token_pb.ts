@@ -2,17 +2,17 @@
 // @generated from file computesdk/v1/session_token.proto (package computesdk.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
-import type { Message } from "@bufbuild/protobuf";
+import type { Message, UnknownEnum } from "@bufbuild/protobuf";
 
 /**
  * Describes the file computesdk/v1/session_token.proto.
  */
 export const file_computesdk_v1_session_token: GenFile = /*@__PURE__*/
-  fileDesc("CiFjb21wdXRlc2RrL3YxL3Nlc3Npb25fdG9rZW4ucHJvdG8SDWNvbXB1dGVzZGsudjEigwMKDFNlc3Npb25Ub2tlbhIKCgJpZBgBIAEoCRISCgpzYW5kYm94X2lkGAIgASgJEhMKC2Rlc2NyaXB0aW9uGAMgASgJEg4KBnNjb3BlcxgEIAMoCRIuCgpjcmVhdGVkX2F0GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpleHBpcmVzX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIwCgxsYXN0X3VzZWRfYXQYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCnJldm9rZWRfYXQYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjsKCG1ldGFkYXRhGAkgAygLMikuY29tcHV0ZXNkay52MS5TZXNzaW9uVG9rZW4uTWV0YWRhdGFFbnRyeRovCg1NZXRhZGF0YUVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAFiBnByb3RvMw", [file_google_protobuf_timestamp]);
+  fileDesc("CiFjb21wdXRlc2RrL3YxL3Nlc3Npb25fdG9rZW4ucHJvdG8SDWNvbXB1dGVzZGsudjEisgMKDFNlc3Npb25Ub2tlbhIKCgJpZBgBIAEoCRISCgpzYW5kYm94X2lkGAIgASgJEhMKC2Rlc2NyaXB0aW9uGAMgASgJEg4KBnNjb3BlcxgEIAMoCRIuCgpjcmVhdGVkX2F0GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpleHBpcmVzX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIwCgxsYXN0X3VzZWRfYXQYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCnJldm9rZWRfYXQYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjsKCG1ldGFkYXRhGAkgAygLMikuY29tcHV0ZXNkay52MS5TZXNzaW9uVG9rZW4uTWV0YWRhdGFFbnRyeRItCgRraW5kGAogASgOMh8uY29tcHV0ZXNkay52MS5TZXNzaW9uVG9rZW5LaW5kGi8KDU1ldGFkYXRhRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASp5ChBTZXNzaW9uVG9rZW5LaW5kEiIKHlNFU1NJT05fVE9LRU5fS0lORF9VTlNQRUNJRklFRBAAEh4KGlNFU1NJT05fVE9LRU5fS0lORF9DUkVBVEVEEAESIQodU0VTU0lPTl9UT0tFTl9LSU5EX01BR0lDX0xJTksQAmIGcHJvdG8z", [file_google_protobuf_timestamp]);
 
 /**
  * A credential that opens one sandbox to a browser. The secret itself is returned once, at
@@ -83,6 +83,13 @@ export type SessionToken = Message<"computesdk.v1.SessionToken"> & {
    * @generated from field: map<string, string> metadata = 9;
    */
   metadata: { [key: string]: string };
+
+  /**
+   * How it came to be.
+   *
+   * @generated from field: computesdk.v1.SessionTokenKind kind = 10;
+   */
+  kind: SessionTokenKind;
 };
 
 /**
@@ -91,4 +98,45 @@ export type SessionToken = Message<"computesdk.v1.SessionToken"> & {
  */
 export const SessionTokenSchema: GenMessage<SessionToken> = /*@__PURE__*/
   messageDesc(file_computesdk_v1_session_token, 0);
+
+/**
+ * How a session token came to be.
+ *
+ * @generated from enum computesdk.v1.SessionTokenKind
+ */
+export const SessionTokenKind = {
+  /**
+   * Not stated.
+   *
+   * @generated from enum value: SESSION_TOKEN_KIND_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * CreateSessionToken made it.
+   *
+   * @generated from enum value: SESSION_TOKEN_KIND_CREATED = 1;
+   */
+  CREATED: 1,
+
+  /**
+   * A magic link made it: its secret is the cookie of one browser.
+   *
+   * @generated from enum value: SESSION_TOKEN_KIND_MAGIC_LINK = 2;
+   */
+  MAGIC_LINK: 2,
+} as const;
+
+/**
+ * How a session token came to be.
+ *
+ * @generated from enum computesdk.v1.SessionTokenKind
+ */
+export type SessionTokenKind = (typeof SessionTokenKind)[keyof typeof SessionTokenKind] | UnknownEnum;
+
+/**
+ * Describes the enum computesdk.v1.SessionTokenKind.
+ */
+export const SessionTokenKindSchema: GenEnum<SessionTokenKind> = /*@__PURE__*/
+  enumDesc(file_computesdk_v1_session_token, 0);
 

@@ -1,30 +1,11 @@
 import type { DomainError } from '../../core/domain-error.ts';
 import type { Logger } from '../../core/log.ts';
 import type { ApiKeyCheck } from './api-key.ts';
-import type { Caller } from './caller.ts';
+import { type Caller, callerOfToken, type TokenCaller } from './caller.ts';
 import { tokenEnded, unauthenticated } from './refusals.ts';
 import type { SessionToken, SessionTokenStore } from './session-token.ts';
 import type { TokenSigner } from './token-signer.ts';
 import type { TokenUsage } from './token-usage.ts';
-
-/** Tells who makes a call from its Authorization header. `now` is milliseconds since the epoch. */
-export interface Authentication {
-  /**
-   * The caller. Throws UNAUTHENTICATED (the same for every forged, malformed or missing
-   * credential), REVOKED, EXPIRED, or DESTROYED when the token's sandbox is gone.
-   */
-  authenticate(authorization: string | undefined, now: number): Promise<Caller>;
-  /**
-   * The caller of a credential that was verified before: a Map lookup, no I/O. Undefined when
-   * {@link authenticate} must decide.
-   */
-  authenticateCached(authorization: string | undefined, now: number): Caller | undefined;
-  /**
-   * Throws if the caller's credential ended since it was authenticated. Whoever registers a live
-   * call after an await calls this right after registering, so that a revocation in between is seen.
-   */
-  assertStillValid(caller: Caller, now: number): void;
-}
 
 /** Verified tokens remembered. Above it the one verified longest ago is forgotten and verified anew. */
 const MAX_KNOWN_TOKENS = 20_000;
@@ -32,8 +13,6 @@ const MAX_KNOWN_TOKENS = 20_000;
 const MAX_RECENTLY_ENDED = 10_000;
 /** The longest credential that is looked at, in characters. */
 const MAX_CREDENTIAL_CHARS = 2048;
-
-type TokenCaller = Extract<Caller, { kind: 'session_token' }>;
 
 export type AuthenticatorOptions = {
   readonly apiKey: ApiKeyCheck;
@@ -43,8 +22,8 @@ export type AuthenticatorOptions = {
   readonly logger: Logger;
 };
 
-/** Checks credentials: API keys by hash, session tokens by signature and then by the store's row. */
-export class Authenticator implements Authentication {
+/** Checks Authorization headers: API keys by hash, session tokens by signature and then by the store's row. */
+export class Authenticator {
   readonly #options: AuthenticatorOptions;
   /** Callers by the token's text. A token has one accepted spelling, so one entry. */
   readonly #known = new Map<string, TokenCaller>();
@@ -57,6 +36,7 @@ export class Authenticator implements Authentication {
     this.#options = options;
   }
 
+  /** As `Authentication.authenticate`, for an Authorization header. */
   async authenticate(authorization: string | undefined, now: number): Promise<Caller> {
     const cached = this.authenticateCached(authorization, now);
     if (cached) return cached;
@@ -72,6 +52,7 @@ export class Authenticator implements Authentication {
     return caller;
   }
 
+  /** As `Authentication.authenticateCached`, for an Authorization header. */
   authenticateCached(authorization: string | undefined, now: number): Caller | undefined {
     const text = credentialOf(authorization);
     if (text === undefined) return undefined;
@@ -85,6 +66,7 @@ export class Authenticator implements Authentication {
     return known;
   }
 
+  /** As `Authentication.assertStillValid`. */
   assertStillValid(caller: Caller, now: number): void {
     if (caller.kind === 'api_key') return;
     this.#assertNotEnded(caller.principal.id, caller.sandboxId);
@@ -112,12 +94,7 @@ export class Authenticator implements Authentication {
       this.#expire(token.id, now);
       throw tokenEnded('EXPIRED');
     }
-    return {
-      kind: 'session_token',
-      sandboxId: token.sandboxId,
-      expiresAt: token.expiresAt,
-      principal: { id: token.id, subject: token.id, scopes: token.scopes },
-    };
+    return callerOfToken(token, 'bearer');
   }
 
   /** An expired token stays so, even if the clock is set back: memory now, the store soon. */

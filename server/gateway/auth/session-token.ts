@@ -4,11 +4,20 @@ import type { Scope } from '../../core/principal.ts';
 /** Why a session token ended before its time, or at it. */
 export type EndReason = 'REVOKED' | 'EXPIRED' | 'DESTROYED';
 
+/** How a session token came to be: by a call of its owner, or by the use of a magic link. */
+export type TokenKind = 'created' | 'magic_link';
+
 /** All that is kept of a session token; its text is not. Times are milliseconds since the epoch. */
 export type SessionToken = {
   /** Orders tokens by creation; only grows. */
   readonly sequence: number;
   readonly id: string;
+  readonly kind: TokenKind;
+  /**
+   * Subjects of tokens whose place it took, beside its own id: their readers and writers are its own.
+   * The first one, if any, is its foremost subject.
+   */
+  readonly subjects: readonly string[];
   readonly sandboxId: string;
   readonly description: string;
   /** In alphabetical order. */
@@ -29,7 +38,7 @@ export type SessionToken = {
 /** A token to be kept, and the request that asked for it. */
 export type NewSessionToken = Omit<
   SessionToken,
-  'sequence' | 'lastUsedAt' | 'endedAt' | 'endReason'
+  'sequence' | 'kind' | 'subjects' | 'lastUsedAt' | 'endedAt' | 'endReason'
 > & {
   readonly request: {
     readonly principalId: string;

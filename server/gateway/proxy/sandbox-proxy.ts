@@ -6,7 +6,7 @@ import { type CallForm, callForm } from '../../rpc/call-form.ts';
 import type { HttpHandler, HttpRequest, HttpResponse } from '../../rpc/connect-node.ts';
 import type { MethodTable } from '../../rpc/method-table.ts';
 import { principalToHeaders } from '../../rpc/principal-headers.ts';
-import type { Authentication } from '../auth/authenticator.ts';
+import type { Authentication, CallCredentials } from '../auth/authentication.ts';
 import { type Access, authorize, refuseApiKeyFromBrowser } from '../auth/authorize.ts';
 import type { Caller } from '../auth/caller.ts';
 import { answerError, answerUnknownMethod, refuseMalformedCall } from '../http/answers.ts';
@@ -160,8 +160,8 @@ function admitNow(
   options: SandboxProxyOptions,
   call: Omit<InboundCall, 'form'>,
 ): Caller | undefined {
-  const { authorization } = call.request.headers;
-  const caller = options.authentication.authenticateCached(authorization, options.clock.now());
+  const now = options.clock.now();
+  const caller = options.authentication.authenticateCached(credentialsOf(call), now);
   if (caller) check(options, call, caller);
   return caller;
 }
@@ -170,10 +170,15 @@ async function admit(
   options: SandboxProxyOptions,
   call: Omit<InboundCall, 'form'>,
 ): Promise<Caller> {
-  const { authorization } = call.request.headers;
-  const caller = await options.authentication.authenticate(authorization, options.clock.now());
+  const now = options.clock.now();
+  const caller = await options.authentication.authenticate(credentialsOf(call), now);
   check(options, call, caller);
   return caller;
+}
+
+function credentialsOf({ request, address }: Omit<InboundCall, 'form'>): CallCredentials {
+  const { authorization, cookie, origin } = request.headers;
+  return { authorization, cookie, origin, sandboxId: address.sandboxId };
 }
 
 function check(

@@ -1,6 +1,7 @@
 import { timestampFromMs } from '@bufbuild/protobuf/wkt';
 import type { ServiceImpl } from '@connectrpc/connect';
 import { type AuthService, PrincipalKind } from '../../../gen/computesdk/v1/auth_service_pb.ts';
+import { DomainError } from '../../core/domain-error.ts';
 import { callerOf, SANDBOX_ID } from './call-context.ts';
 
 /** Serves `computesdk.v1.AuthService`. */
@@ -17,13 +18,20 @@ export function authService(): ServiceImpl<typeof AuthService> {
           };
         case 'session_token':
           return {
-            kind: PrincipalKind.SESSION_TOKEN,
+            kind:
+              caller.via === 'cookie' ? PrincipalKind.BROWSER_SESSION : PrincipalKind.SESSION_TOKEN,
             id: caller.principal.id,
             sandboxId: caller.sandboxId,
             scopes: [...caller.principal.scopes],
             expiresAt: timestampFromMs(caller.expiresAt),
           };
       }
+    },
+    refreshCredential() {
+      throw new DomainError('FAILED_PRECONDITION', 'not built yet');
+    },
+    signOut() {
+      throw new DomainError('FAILED_PRECONDITION', 'not built yet');
     },
   };
 }

@@ -1,6 +1,6 @@
 import type { HandlerContext } from '@connectrpc/connect';
 import type { Clock } from '../../core/clock.ts';
-import type { Authentication } from '../auth/authenticator.ts';
+import type { Authentication } from '../auth/authentication.ts';
 import { authorize, refuseApiKeyFromBrowser } from '../auth/authorize.ts';
 import { CALLER, SANDBOX_ID } from './call-context.ts';
 import type { CallLog } from './call-log.ts';
@@ -20,8 +20,13 @@ export function callGate(options: CallGateOptions): (context: HandlerContext) =>
     try {
       const access = accessOf(method);
       if (!access) return;
-      const authorization = requestHeader.get('authorization') ?? undefined;
-      const caller = await authentication.authenticate(authorization, clock.now());
+      const credentials = {
+        authorization: requestHeader.get('authorization') ?? undefined,
+        cookie: requestHeader.get('cookie') ?? undefined,
+        origin: requestHeader.get('origin') ?? undefined,
+        sandboxId: values.get(SANDBOX_ID),
+      };
+      const caller = await authentication.authenticate(credentials, clock.now());
       values.set(CALLER, caller);
       refuseApiKeyFromBrowser(caller, requestHeader.get('origin'));
       authorize(caller, access, values.get(SANDBOX_ID));

@@ -5,7 +5,7 @@ import { SessionTokenService } from '../../../gen/computesdk/v1/session_token_se
 import type { Clock } from '../../core/clock.ts';
 import type { Logger } from '../../core/log.ts';
 import { type HttpHandler, rpcHandler } from '../../rpc/connect-node.ts';
-import type { Authentication } from '../auth/authenticator.ts';
+import type { Authentication } from '../auth/authentication.ts';
 import type { SessionTokens } from '../auth/session-tokens.ts';
 import type { Sandboxes } from '../sandbox/sandbox-service.ts';
 import { authService } from './auth-service.ts';

@@ -1,12 +1,21 @@
 import { create } from '@bufbuild/protobuf';
 import { durationMs, timestampFromMs } from '@bufbuild/protobuf/wkt';
 import type { ServiceImpl } from '@connectrpc/connect';
-import { SessionTokenSchema } from '../../../gen/computesdk/v1/session_token_pb.ts';
+import {
+  SessionTokenKind,
+  SessionTokenSchema,
+} from '../../../gen/computesdk/v1/session_token_pb.ts';
 import type { SessionTokenService } from '../../../gen/computesdk/v1/session_token_service_pb.ts';
 import { checkPage } from '../../core/bounds.ts';
 import type { SessionToken } from '../auth/session-token.ts';
 import type { SessionTokens } from '../auth/session-tokens.ts';
 import { ownerOf } from './call-context.ts';
+
+/** The kinds, by the domain's. */
+const KIND: Readonly<Record<SessionToken['kind'], SessionTokenKind>> = {
+  created: SessionTokenKind.CREATED,
+  magic_link: SessionTokenKind.MAGIC_LINK,
+};
 
 /** Serves `computesdk.v1.SessionTokenService`. */
 export function sessionTokenService(
@@ -51,5 +60,6 @@ function toProto(token: SessionToken) {
     ...(token.lastUsedAt !== null && { lastUsedAt: timestampFromMs(token.lastUsedAt) }),
     ...(isRevoked && { revokedAt: timestampFromMs(token.endedAt) }),
     metadata: { ...token.metadata },
+    kind: KIND[token.kind],
   });
 }

@@ -64,6 +64,53 @@ const MIGRATIONS: readonly (readonly string[])[] = [
     `CREATE UNIQUE INDEX requests_by_id ON requests (principal_id, method, request_id)`,
     `CREATE INDEX requests_by_age ON requests (created_at)`,
   ],
+  [
+    `ALTER TABLE session_tokens ADD COLUMN kind TEXT NOT NULL DEFAULT 'created'`,
+    `ALTER TABLE session_tokens ADD COLUMN subjects TEXT NOT NULL DEFAULT '[]'`,
+    `ALTER TABLE signing_keys ADD COLUMN removed_at INTEGER`,
+    `CREATE TABLE magic_links (
+      sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+      id TEXT NOT NULL UNIQUE,
+      sandbox_id TEXT NOT NULL,
+      hash TEXT NOT NULL UNIQUE,
+      salt TEXT NOT NULL,
+      redirect_url TEXT NOT NULL,
+      description TEXT NOT NULL,
+      scopes TEXT NOT NULL,
+      token_expires_in INTEGER NOT NULL,
+      created_at INTEGER NOT NULL,
+      expires_at INTEGER NOT NULL,
+      ended_at INTEGER,
+      end_reason TEXT,
+      nonce_hash TEXT,
+      token_id TEXT
+    ) STRICT`,
+    `CREATE INDEX magic_links_by_sandbox ON magic_links (sandbox_id, sequence)`,
+    `CREATE INDEX magic_links_by_expiry ON magic_links (expires_at)`,
+    `CREATE TABLE browser_sessions (
+      sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+      hash TEXT NOT NULL UNIQUE,
+      created_at INTEGER NOT NULL
+    ) STRICT`,
+    `CREATE TABLE browser_grants (
+      session_sequence INTEGER NOT NULL REFERENCES browser_sessions (sequence) ON DELETE CASCADE,
+      sandbox_id TEXT NOT NULL,
+      token_id TEXT NOT NULL UNIQUE REFERENCES session_tokens (id) ON DELETE CASCADE,
+      PRIMARY KEY (session_sequence, sandbox_id)
+    ) STRICT`,
+    // Tells every process that uses the database what another one ended, whatever wrote it.
+    `CREATE TABLE token_endings (
+      sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+      token_id TEXT NOT NULL,
+      reason TEXT NOT NULL
+    ) STRICT`,
+    `CREATE TRIGGER session_token_ends AFTER UPDATE OF ended_at ON session_tokens
+      WHEN OLD.ended_at IS NULL AND NEW.ended_at IS NOT NULL
+      BEGIN INSERT INTO token_endings (token_id, reason) VALUES (NEW.id, NEW.end_reason); END`,
+    `CREATE TRIGGER session_token_vanishes AFTER DELETE ON session_tokens
+      WHEN OLD.ended_at IS NULL
+      BEGIN INSERT INTO token_endings (token_id, reason) VALUES (OLD.id, 'REVOKED'); END`,
+  ],
 ];
 
 /** Brings the database to the newest schema, each step in one transaction. */

@@ -9,6 +9,10 @@ export type Tables = {
   sandboxes: SandboxTable;
   session_tokens: SessionTokenTable;
   requests: RequestTable;
+  magic_links: MagicLinkTable;
+  browser_sessions: BrowserSessionTable;
+  browser_grants: BrowserGrantTable;
+  token_endings: TokenEndingTable;
 };
 
 type InstallationTable = { id: string; created_at: number };
@@ -28,9 +32,10 @@ type ApiKeyTable = {
 type SigningKeyTable = {
   /** The key's thumbprint. */
   id: string;
-  /** The private key as a JWK. */
+  /** The private key as a JWK. Empty once it was removed. */
   jwk: string;
   created_at: number;
+  removed_at: Generated<number | null>;
 };
 
 export type SandboxTable = {
@@ -69,6 +74,53 @@ export type SessionTokenTable = {
   last_used_at: number | null;
   ended_at: number | null;
   end_reason: 'REVOKED' | 'EXPIRED' | 'DESTROYED' | null;
+  kind: Generated<'created' | 'magic_link'>;
+  /** JSON array: the subjects that it goes by beside its own id, the first one foremost. */
+  subjects: Generated<string>;
+};
+
+export type MagicLinkTable = {
+  sequence: Generated<number>;
+  id: string;
+  sandbox_id: string;
+  /** SHA-256 of the secret, in hexadecimal. */
+  hash: string;
+  /** What the secret is derived with. Worth nothing without the API key. */
+  salt: string;
+  redirect_url: string;
+  description: string;
+  /** JSON array. */
+  scopes: string;
+  /** Life of the session token that it becomes, in milliseconds. */
+  token_expires_in: number;
+  created_at: number;
+  expires_at: number;
+  ended_at: number | null;
+  end_reason: 'USED' | 'REVOKED' | 'DESTROYED' | null;
+  /** SHA-256 of the nonce of the browser that used it. */
+  nonce_hash: string | null;
+  /** The session token that it became. */
+  token_id: string | null;
+};
+
+type BrowserSessionTable = {
+  sequence: Generated<number>;
+  /** SHA-256 of the cookie, in hexadecimal. */
+  hash: string;
+  created_at: number;
+};
+
+type BrowserGrantTable = {
+  session_sequence: number;
+  sandbox_id: string;
+  token_id: string;
+};
+
+/** Written by triggers, read by the change feed. */
+type TokenEndingTable = {
+  sequence: Generated<number>;
+  token_id: string;
+  reason: 'REVOKED' | 'EXPIRED' | 'DESTROYED';
 };
 
 /** What a request with an id made, so that its retry makes nothing. */

@@ -180,10 +180,13 @@ async function findById(database: Kysely<Tables>, id: string): Promise<SessionTo
   return row && fromRow(row);
 }
 
-function fromRow(row: Selectable<SessionTokenTable>): SessionToken {
+/** The record of a row. */
+export function fromRow(row: Selectable<SessionTokenTable>): SessionToken {
   return {
     sequence: row.sequence,
     id: row.id,
+    kind: row.kind,
+    subjects: JSON.parse(row.subjects),
     sandboxId: row.sandbox_id,
     description: row.description,
     scopes: JSON.parse(row.scopes),

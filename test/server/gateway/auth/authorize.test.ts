@@ -11,6 +11,7 @@ const KEY: Caller = {
 };
 const TOKEN: Caller = {
   kind: 'session_token',
+  via: 'bearer',
   sandboxId: SANDBOX,
   expiresAt: 1,
   principal: { id: 't', subject: 't', scopes: ['terminal:read'] },

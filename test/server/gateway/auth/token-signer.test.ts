@@ -8,6 +8,8 @@ const KEY = await generateSigningKey();
 const SIGNER = await TokenSigner.open({ installationId: 'home', keys: [KEY] });
 const TOKEN: SessionToken = {
   sequence: 1,
+  kind: 'created',
+  subjects: [],
   id: newId('tok'),
   sandboxId: newId('sbx'),
   description: '',

@@ -85,7 +85,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       controlPlane(request, response);
     },
     authentication: {
-      authenticate: async (authorization) => authenticate(authorization, options),
+      authenticate: async ({ authorization }) => authenticate(authorization, options),
       authenticateCached: () => undefined,
       assertStillValid: () => {},
     },
@@ -146,6 +146,7 @@ function authenticate(authorization: string | undefined, options: GatewayOptions
       const scopes = ['terminal:read' as const, 'terminal:write' as const];
       return {
         kind: 'session_token',
+        via: 'bearer',
         sandboxId: SANDBOX_ID,
         expiresAt: options.expiresAt ?? Date.now() + 3_600_000,
         principal: {

@@ -5,6 +5,7 @@ import type { DomainError } from '../../../../server/core/domain-error.ts';
 import { silentLogger } from '../../../../server/core/log.ts';
 import { ApiKeyCheck, hashApiKey } from '../../../../server/gateway/auth/api-key.ts';
 import { Authenticator } from '../../../../server/gateway/auth/authenticator.ts';
+import { CallAuthentication } from '../../../../server/gateway/auth/call-authentication.ts';
 import { SessionTokens } from '../../../../server/gateway/auth/session-tokens.ts';
 import { generateSigningKey, TokenSigner } from '../../../../server/gateway/auth/token-signer.ts';
 import { TokenUsage } from '../../../../server/gateway/auth/token-usage.ts';
@@ -80,6 +81,7 @@ export async function testCore(options: TestCoreOptions = {}) {
   return {
     ...{ directory, clock, agents, store, files, registry, signer, usage, authenticator },
     ...{ sandboxes, tokens, owner, endings, calls, close },
+    authentication: new CallAuthentication({ bearer: authenticator }),
   };
 }
 
