@@ -1,15 +1,11 @@
 import { join } from 'node:path';
 import type { Clock } from '../core/clock.ts';
-import type { DomainError } from '../core/domain-error.ts';
 import { every } from '../core/every.ts';
 import type { Logger } from '../core/log.ts';
 import { busyUids } from '../driver/busy-uids.ts';
 import type { OpenedDriver } from '../driver/open-driver.ts';
-import type { Authentication } from './auth/authentication.ts';
-import { Authenticator } from './auth/authenticator.ts';
-import { CallAuthentication } from './auth/call-authentication.ts';
-import { SessionTokens } from './auth/session-tokens.ts';
-import { TokenUsage } from './auth/token-usage.ts';
+import { Access } from './access.ts';
+import type { RedirectOrigins } from './auth/redirect-url.ts';
 import type { GatewayConfig } from './config.ts';
 import type { Identities } from './identities.ts';
 import { LiveCallRegistry } from './proxy/live-call-registry.ts';
@@ -20,7 +16,7 @@ import { SandboxRegistry } from './sandbox/sandbox-registry.ts';
 import { Sandboxes } from './sandbox/sandbox-service.ts';
 import type { Store } from './store/store.ts';
 
-/** How often tokens that ended long ago are forgotten, in milliseconds. */
+/** How often what ended long ago is forgotten, in milliseconds. */
 const PURGE_MS = 60_000;
 
 export type CoreOptions = {
@@ -28,6 +24,10 @@ export type CoreOptions = {
   readonly store: Store;
   readonly identities: Identities;
   readonly box: OpenedDriver;
+  /** Where magic links may lead; known once the gateway listens. */
+  readonly origins: () => RedirectOrigins;
+  /** Why browsers would not keep our cookie. Undefined: they do. */
+  readonly cookiesUnavailable: () => string | undefined;
   readonly clock: Clock;
   readonly logger: Logger;
 };
@@ -35,8 +35,7 @@ export type CoreOptions = {
 /** The gateway without its network side. */
 export type Core = {
   readonly sandboxes: Sandboxes;
-  readonly tokens: SessionTokens;
-  readonly authentication: Authentication;
+  readonly access: Access;
   readonly calls: LiveCallRegistry;
   /** Finishes what is under way. With `endAgents` every program in every sandbox ends. */
   close(options: { readonly endAgents: boolean }): Promise<void>;
@@ -50,38 +49,26 @@ export async function openCore(options: CoreOptions): Promise<Core> {
   const calls = new LiveCallRegistry(clock);
   const agents = openSupervisor(options, registry);
   agents.onLost((sandboxId, cause) => calls.endSandbox(sandboxId, cause));
-  const usage = new TokenUsage({ store: store.sessionTokens, clock, logger });
-  const authenticator = new Authenticator({
-    ...{ apiKey: identities.apiKey, signer: identities.signer, usage, logger },
-    store: store.sessionTokens,
-  });
   const sandboxes = new Sandboxes({
     ...{ store: store.sandboxes, registry, files, agents, clock, logger },
     ...{ driver: box.driver.name, busyUids },
     ...(process.getuid?.() === 0 && { uidRange: config.uidRange }),
-    onEnded: (sandboxId, cause) => {
-      authenticator.endSandbox(sandboxId, cause);
-      calls.endSandbox(sandboxId, cause);
-    },
+    onEnded: (sandboxId, cause) => access.endSandbox(sandboxId, cause),
   });
-  const tokens = new SessionTokens({
-    ...{ store: store.sessionTokens, signer: identities.signer, usage, clock },
+  const { origins, cookiesUnavailable } = options;
+  const access = await Access.open({
+    ...{ store, identities, calls, clock, logger, origins, cookiesUnavailable },
     requireSandbox: (sandboxId, workspaceId) => sandboxes.requireSandbox(sandboxId, workspaceId),
-    onEnded: (tokenId: string, cause: DomainError) => {
-      authenticator.endToken(tokenId, cause);
-      calls.endPrincipal(tokenId, cause);
-    },
   });
-  const purge = every(clock, PURGE_MS, () => purgeTokens(tokens, logger));
+  const purge = every(clock, PURGE_MS, () => access.purge());
   sandboxes.recover();
   return {
-    ...{ sandboxes, tokens, calls },
-    authentication: new CallAuthentication({ bearer: authenticator }),
+    ...{ sandboxes, access, calls },
     close: async (how) => {
       purge.clear();
       await sandboxes.close();
       await agents.close(how);
-      await usage.flush();
+      await access.close();
     },
   };
 }
@@ -94,12 +81,4 @@ function openSupervisor(options: CoreOptions, registry: SandboxRegistry): Superv
     graceMs: config.agentGraceMs,
     agentLogLevel: config.logLevel,
   });
-}
-
-async function purgeTokens(tokens: SessionTokens, logger: Logger): Promise<void> {
-  try {
-    await tokens.purge();
-  } catch (error) {
-    logger.error('cannot forget ended session tokens', { error });
-  }
 }

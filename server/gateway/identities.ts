@@ -3,6 +3,7 @@ import type { Clock } from '../core/clock.ts';
 import { newId } from '../core/id.ts';
 import { ApiKeyCheck, hashApiKey, type LoadedApiKey, loadOrCreateApiKey } from './auth/api-key.ts';
 import type { IdentityStore } from './auth/identity.ts';
+import { LinkSecrets } from './auth/link-secrets.ts';
 import { generateSigningKey, TokenSigner } from './auth/token-signer.ts';
 import type { GatewayConfig } from './config.ts';
 
@@ -13,6 +14,7 @@ const WORKSPACE_ID = 'default';
 export type Identities = {
   readonly apiKey: ApiKeyCheck;
   readonly signer: TokenSigner;
+  readonly linkSecrets: LinkSecrets;
   /** The key that this gateway keeps for its owner. Absent when the settings gave one. */
   readonly keptApiKey?: LoadedApiKey;
 };
@@ -31,7 +33,8 @@ export async function openIdentities(
     await store.addSigningKey(await generateSigningKey(), clock.now());
   }
   const signer = await TokenSigner.open({ installationId, keys: await store.signingKeys() });
-  return { apiKey, signer, ...(keptApiKey && { keptApiKey }) };
+  const linkSecrets = new LinkSecrets(text);
+  return { apiKey, signer, linkSecrets, ...(keptApiKey && { keptApiKey }) };
 }
 
 async function readApiKey(

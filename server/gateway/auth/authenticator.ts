@@ -59,7 +59,7 @@ export class Authenticator {
     const known = this.#known.get(text);
     if (!known) return this.#options.apiKey.callerOf(text);
     if (known.expiresAt <= now) {
-      this.#expire(known.principal.id, now);
+      this.expire(known.principal.id, now);
       return undefined;
     }
     this.#options.usage.touch(known.principal.id, now);
@@ -91,14 +91,14 @@ export class Authenticator {
     this.#assertNotEnded(token.id, token.sandboxId);
     if (token.endReason) throw tokenEnded(token.endReason);
     if (token.expiresAt <= now) {
-      this.#expire(token.id, now);
+      this.expire(token.id, now);
       throw tokenEnded('EXPIRED');
     }
     return callerOfToken(token, 'bearer');
   }
 
   /** An expired token stays so, even if the clock is set back: memory now, the store soon. */
-  #expire(tokenId: string, now: number): void {
+  expire(tokenId: string, now: number): void {
     this.endToken(tokenId, tokenEnded('EXPIRED'));
     this.#options.store.end(tokenId, 'EXPIRED', now).catch((error: unknown) => {
       this.#options.logger.error('cannot keep that a session token expired', { tokenId, error });

@@ -9,6 +9,14 @@ export function unauthenticated(): DomainError {
   );
 }
 
+/** The answer to a cookie that opens nothing at this address. */
+export function notSignedIn(): DomainError {
+  return new DomainError(
+    'UNAUTHENTICATED',
+    'this browser is not signed in to this sandbox: open a magic link of it, or send a session token',
+  );
+}
+
 /** The answer to a genuine session token that ended. */
 export function tokenEnded(reason: EndReason): DomainError {
   switch (reason) {

@@ -79,3 +79,17 @@ export interface SessionTokenStore {
   /** Forgets tokens that ended before this time, at most a thousand at once. */
   purge(endedBefore: number): Promise<void>;
 }
+
+/** A token that ended. */
+export type TokenEnding = { readonly tokenId: string; readonly reason: EndReason };
+
+/** Tells which tokens ended, also when another process on the same store ended them. */
+export interface TokenEndingFeed {
+  /** Begins to tell, from now on. Endings of this process are told too, now and then. */
+  start(
+    onEnded: (endings: readonly TokenEnding[]) => void,
+    onError: (error: unknown) => void,
+  ): Promise<void>;
+  /** Forgets what every process has read. */
+  purge(): Promise<void>;
+}

@@ -26,7 +26,15 @@ export const ENDED_TOKEN_MEMORY_MS = 24 * 60 * 60_000;
 export const MAX_DESCRIPTION_CHARS = 256;
 /** How long a token lives if the caller does not say, in milliseconds. */
 export const DEFAULT_EXPIRES_IN_MS = 7 * 24 * 60 * 60_000;
-const EXPIRES_IN = { minMs: 1000, maxMs: 30 * 24 * 60 * 60_000, range: '1 second to 30 days' };
+/** How long a token may live. */
+export const EXPIRES_IN = {
+  minMs: 1000,
+  maxMs: 30 * 24 * 60 * 60_000,
+  range: '1 second to 30 days',
+};
+
+/** Refuses new calls of a token and ends its live ones. Called when the store has it. */
+export type TokenEnded = (tokenId: string, cause: DomainError) => void;
 
 /** The API key that acts, and the workspace it acts for. */
 export type Owner = { readonly workspaceId: string; readonly principalId: string };
@@ -49,8 +57,7 @@ export type SessionTokensOptions = {
   readonly clock: Clock;
   /** Throws NOT_FOUND unless the workspace has this sandbox. */
   readonly requireSandbox: (sandboxId: string, workspaceId: string) => void;
-  /** Refuses new calls of a token and ends its live ones. Called when the store has it. */
-  readonly onEnded: (tokenId: string, cause: DomainError) => void;
+  readonly onEnded: TokenEnded;
 };
 
 /** Creates, lists and revokes the session tokens of sandboxes. */
@@ -176,7 +183,8 @@ export class SessionTokens {
   }
 }
 
-function checkScopes(scopes: readonly string[]): readonly Scope[] {
+/** The scopes asked for, each once and in alphabetical order; all of them if none is. Throws INVALID_ARGUMENT. */
+export function checkScopes(scopes: readonly string[]): readonly Scope[] {
   if (scopes.length === 0) return SCOPES;
   const known = new Set<Scope>();
   for (const scope of scopes) {

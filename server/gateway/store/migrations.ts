@@ -95,9 +95,9 @@ const MIGRATIONS: readonly (readonly string[])[] = [
     `CREATE TABLE browser_grants (
       session_sequence INTEGER NOT NULL REFERENCES browser_sessions (sequence) ON DELETE CASCADE,
       sandbox_id TEXT NOT NULL,
-      token_id TEXT NOT NULL UNIQUE REFERENCES session_tokens (id) ON DELETE CASCADE,
-      PRIMARY KEY (session_sequence, sandbox_id)
+      token_id TEXT PRIMARY KEY REFERENCES session_tokens (id) ON DELETE CASCADE
     ) STRICT`,
+    `CREATE INDEX browser_grants_by_session ON browser_grants (session_sequence)`,
     // Tells every process that uses the database what another one ended, whatever wrote it.
     `CREATE TABLE token_endings (
       sequence INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -93,6 +93,12 @@ export class SandboxRows implements SandboxStore {
         .where('sandbox_id', '=', id)
         .where('ended_at', 'is', null)
         .execute();
+      await transaction
+        .updateTable('magic_links')
+        .set({ ended_at: now, end_reason: 'DESTROYED' })
+        .where('sandbox_id', '=', id)
+        .where('ended_at', 'is', null)
+        .execute();
       return fromRow(row);
     });
   }

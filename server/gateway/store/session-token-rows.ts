@@ -24,7 +24,7 @@ export class SessionTokenRows implements SessionTokenStore {
   }
 
   get(id: string): Promise<SessionToken | undefined> {
-    return findById(this.#database, id);
+    return findToken(this.#database, id);
   }
 
   async list(query: Parameters<SessionTokenStore['list']>[0]): Promise<readonly SessionToken[]> {
@@ -39,7 +39,7 @@ export class SessionTokenRows implements SessionTokenStore {
       .orderBy('sequence')
       .limit(page.size)
       .execute();
-    return rows.map(fromRow);
+    return rows.map(tokenOf);
   }
 
   async end(
@@ -112,7 +112,7 @@ async function insertOnce(
     .executeTakeFirst();
   if (!sandbox) return { kind: 'no_sandbox' };
   const made = await findRequest(transaction, token.request, now);
-  const repeated = made === undefined ? undefined : await findById(transaction, made);
+  const repeated = made === undefined ? undefined : await findToken(transaction, made);
   if (repeated) return { kind: 'repeated', token: repeated };
   const live = await countTokens(transaction, { sandboxId, liveAt: now });
   if (live >= token.liveLimit) return { kind: 'limit' };
@@ -132,10 +132,11 @@ async function insertOnce(
     .returningAll()
     .executeTakeFirstOrThrow();
   await keepRequest(transaction, token.request, { resultId: token.id, now });
-  return { kind: 'created', token: fromRow(row) };
+  return { kind: 'created', token: tokenOf(row) };
 }
 
-async function countTokens(
+/** How many tokens a sandbox has. Part of the caller's transaction. */
+export async function countTokens(
   transaction: Kysely<Tables>,
   query: { sandboxId: string; liveAt?: number },
 ): Promise<number> {
@@ -171,17 +172,21 @@ async function makeRoom(transaction: Kysely<Tables>, token: NewSessionToken): Pr
     .execute();
 }
 
-async function findById(database: Kysely<Tables>, id: string): Promise<SessionToken | undefined> {
+/** The record of an id. */
+export async function findToken(
+  database: Kysely<Tables>,
+  id: string,
+): Promise<SessionToken | undefined> {
   const row = await database
     .selectFrom('session_tokens')
     .selectAll()
     .where('id', '=', id)
     .executeTakeFirst();
-  return row && fromRow(row);
+  return row && tokenOf(row);
 }
 
 /** The record of a row. */
-export function fromRow(row: Selectable<SessionTokenTable>): SessionToken {
+export function tokenOf(row: Selectable<SessionTokenTable>): SessionToken {
   return {
     sequence: row.sequence,
     id: row.id,

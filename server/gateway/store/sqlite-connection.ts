@@ -8,6 +8,9 @@ import type {
   SqliteWorkerData,
 } from './sqlite-worker.ts';
 
+/** As in the thread's file, which must not be loaded here. */
+const FOREIGN_CHANGE_ID: typeof import('./sqlite-worker.ts').FOREIGN_CHANGE_ID = -1;
+
 /** What a statement gave. */
 export type SqliteResult = { readonly rows: readonly unknown[]; readonly changes: number };
 
@@ -46,6 +49,8 @@ export class SqliteConnection {
   #closing: Promise<void> | undefined;
   /** Resolves when the thread has died without being closed. */
   readonly failed: Promise<Error>;
+  /** Called when another process has changed the database, a tenth of a second late at the most. */
+  onForeignChange: () => void = () => {};
   #fail: (cause: Error) => void = () => {};
 
   private constructor(worker: Worker) {
@@ -105,6 +110,10 @@ export class SqliteConnection {
   }
 
   #settle(response: SqliteResponse): void {
+    if (response.id === FOREIGN_CHANGE_ID) {
+      this.onForeignChange();
+      return;
+    }
     const pending = this.#pending.get(response.id);
     this.#pending.delete(response.id);
     if (response.error) pending?.reject(new SqliteError(response.error));

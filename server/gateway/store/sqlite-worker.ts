@@ -11,6 +11,9 @@ export type SqliteRequest =
   | { readonly id: number; readonly sql: string; readonly parameters: readonly unknown[] }
   | { readonly id: number; readonly close: true };
 
+/** Id of the messages that say that another process has changed the database. */
+export const FOREIGN_CHANGE_ID = -1;
+
 /** The outcome of the request with the same id. Id 0 is the outcome of opening. */
 export type SqliteResponse = {
   readonly id: number;
@@ -26,6 +29,9 @@ export type SqliteFailure = { readonly code: number | undefined; readonly messag
 const MAX_STATEMENTS = 256;
 /** How long another process (a backup) may hold the database before a statement fails. */
 const BUSY_TIMEOUT_MS = 5000;
+
+/** How often the database is asked whether another process changed it, in milliseconds. It costs some microseconds. */
+const CHANGE_POLL_MS = 100;
 
 const statements = new Map<string, StatementSync>();
 
@@ -79,12 +85,29 @@ function failure(error: unknown): SqliteFailure {
   };
 }
 
+/** Tells when another connection, so another process, has committed something. */
+function watchChanges(database: DatabaseSync, onChange: () => void): NodeJS.Timeout {
+  const statement = database.prepare('PRAGMA data_version');
+  const version = () => statement.get()?.['data_version'];
+  let seen = version();
+  return setInterval(() => {
+    const now = version();
+    if (now === seen) return;
+    seen = now;
+    onChange();
+  }, CHANGE_POLL_MS);
+}
+
 function serve(port: NonNullable<typeof parentPort>, directory: string): void {
   const lock = openLock(directory);
   const database = openDatabase(directory);
+  const watch = watchChanges(database, () => {
+    port.postMessage({ id: FOREIGN_CHANGE_ID } satisfies SqliteResponse);
+  });
   port.on('message', (request: SqliteRequest) => {
     try {
       if ('close' in request) {
+        clearInterval(watch);
         database.close();
         lock.close();
         port.postMessage({ id: request.id } satisfies SqliteResponse);

@@ -1,17 +1,23 @@
 import { Kysely } from 'kysely';
+import { BrowserSessionRows } from './browser-session-rows.ts';
 import { IdentityRows } from './identity-rows.ts';
+import { MagicLinkRows } from './magic-link-rows.ts';
 import { migrate } from './migrations.ts';
 import { SandboxRows } from './sandbox-rows.ts';
 import type { Tables } from './schema.ts';
 import { SessionTokenRows } from './session-token-rows.ts';
 import { SqliteConnection } from './sqlite-connection.ts';
 import { sqliteDialect } from './sqlite-dialect.ts';
+import { TokenEndings } from './token-endings.ts';
 
 /** Everything the gateway keeps. What a method acknowledged survives any death of the process. */
 export class Store {
   readonly identity: IdentityRows;
   readonly sandboxes: SandboxRows;
   readonly sessionTokens: SessionTokenRows;
+  readonly magicLinks: MagicLinkRows;
+  readonly browserSessions: BrowserSessionRows;
+  readonly tokenEndings: TokenEndings;
   readonly #connection: SqliteConnection;
   readonly #database: Kysely<Tables>;
 
@@ -21,6 +27,9 @@ export class Store {
     this.identity = new IdentityRows(this.#database);
     this.sandboxes = new SandboxRows(this.#database);
     this.sessionTokens = new SessionTokenRows(this.#database);
+    this.magicLinks = new MagicLinkRows(this.#database);
+    this.browserSessions = new BrowserSessionRows(this.#database);
+    this.tokenEndings = new TokenEndings(this.#database, connection);
   }
 
   /**

@@ -1,0 +1,111 @@
+import type { Clock } from '../core/clock.ts';
+import type { DomainError } from '../core/domain-error.ts';
+import type { Logger } from '../core/log.ts';
+import { Authenticator } from './auth/authenticator.ts';
+import { BrowserSessions } from './auth/browser-sessions.ts';
+import { CallAuthentication } from './auth/call-authentication.ts';
+import { LinkRedemption } from './auth/link-redemption.ts';
+import { MagicLinks } from './auth/magic-links.ts';
+import type { RedirectOrigins } from './auth/redirect-url.ts';
+import { tokenEnded } from './auth/refusals.ts';
+import { DEFAULT_EXPIRES_IN_MS, SessionTokens, type TokenEnded } from './auth/session-tokens.ts';
+import { TokenUsage } from './auth/token-usage.ts';
+import type { Identities } from './identities.ts';
+import type { LiveCallRegistry } from './proxy/live-call-registry.ts';
+import type { Store } from './store/store.ts';
+
+export type AccessOptions = {
+  readonly store: Store;
+  readonly identities: Identities;
+  readonly calls: LiveCallRegistry;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly origins: () => RedirectOrigins;
+  /** Why browsers would not keep our cookie. Undefined: they do. */
+  readonly cookiesUnavailable: () => string | undefined;
+  /** Throws NOT_FOUND unless the workspace has this sandbox. */
+  readonly requireSandbox: (sandboxId: string, workspaceId: string) => void;
+};
+
+/** Everything that decides who may do what, wired together. */
+export class Access {
+  readonly tokens: SessionTokens;
+  readonly links: MagicLinks;
+  readonly redemption: LinkRedemption;
+  readonly sessions: BrowserSessions;
+  readonly authentication: CallAuthentication;
+  readonly #options: AccessOptions;
+  readonly #bearer: Authenticator;
+  readonly #usage: TokenUsage;
+
+  private constructor(options: AccessOptions) {
+    const { store, identities, clock, logger } = options;
+    const { apiKey, signer, linkSecrets: secrets } = identities;
+    const onEnded: TokenEnded = (tokenId, cause) => this.#endToken(tokenId, cause);
+    const usage = new TokenUsage({ store: store.sessionTokens, clock, logger });
+    const bearer = new Authenticator({ apiKey, signer, usage, logger, store: store.sessionTokens });
+    const { requireSandbox, origins, cookiesUnavailable } = options;
+    this.#options = options;
+    this.#usage = usage;
+    this.#bearer = bearer;
+    this.tokens = new SessionTokens({
+      ...{ store: store.sessionTokens, signer, usage, clock, requireSandbox, onEnded },
+    });
+    this.sessions = new BrowserSessions({
+      ...{ store: store.browserSessions, bearer, usage, clock, onEnded },
+    });
+    this.authentication = new CallAuthentication({ bearer, sessions: this.sessions });
+    this.links = new MagicLinks({
+      ...{ store: store.magicLinks, secrets, clock, requireSandbox, origins },
+      defaultTokenExpiresInMs: DEFAULT_EXPIRES_IN_MS,
+      unavailable: cookiesUnavailable,
+    });
+    this.redemption = new LinkRedemption({
+      ...{ store: store.magicLinks, secrets, sessions: this.sessions, usage, clock, onEnded },
+      signingKeyId: () => signer.signingKeyId,
+    });
+  }
+
+  /** Wires everything, and from then on ends what other processes end. */
+  static async open(options: AccessOptions): Promise<Access> {
+    const access = new Access(options);
+    const onError = (error: unknown) => {
+      options.logger.error('cannot read what other processes revoked', { error });
+    };
+    await options.store.tokenEndings.start((endings) => {
+      for (const { tokenId, reason } of endings) access.#endToken(tokenId, tokenEnded(reason));
+    }, onError);
+    return access;
+  }
+
+  /** Refuses every token of a sandbox from now on, and ends its live calls. */
+  endSandbox(sandboxId: string, cause: DomainError): void {
+    this.#bearer.endSandbox(sandboxId, cause);
+    this.sessions.forgetSandbox(sandboxId);
+    this.#options.calls.endSandbox(sandboxId, cause);
+  }
+
+  /** Forgets what ended long ago. Never rejects. */
+  async purge(): Promise<void> {
+    const { store, logger } = this.#options;
+    try {
+      await this.tokens.purge();
+      await this.links.purge();
+      await this.sessions.purge();
+      await store.tokenEndings.purge();
+    } catch (error) {
+      logger.error('cannot forget what ended', { error });
+    }
+  }
+
+  /** Writes down what is not written yet. */
+  close(): Promise<void> {
+    return this.#usage.flush();
+  }
+
+  #endToken(tokenId: string, cause: DomainError): void {
+    this.#bearer.endToken(tokenId, cause);
+    this.sessions.forgetToken(tokenId);
+    this.#options.calls.endPrincipal(tokenId, cause);
+  }
+}
