@@ -25,6 +25,8 @@ export type AccessOptions = {
   readonly cookiesUnavailable: () => string | undefined;
   /** Throws NOT_FOUND unless the workspace has this sandbox. */
   readonly requireSandbox: (sandboxId: string, workspaceId: string) => void;
+  /** Hears of every token that ended. */
+  readonly onTokenEnded?: TokenEnded;
 };
 
 /** Everything that decides who may do what, wired together. */
@@ -35,7 +37,8 @@ export class Access {
   readonly sessions: BrowserSessions;
   readonly authentication: CallAuthentication;
   readonly #options: AccessOptions;
-  readonly #bearer: Authenticator;
+  /** Checks API keys and the text of session tokens. */
+  readonly bearer: Authenticator;
   readonly #usage: TokenUsage;
 
   private constructor(options: AccessOptions) {
@@ -47,7 +50,7 @@ export class Access {
     const { requireSandbox, origins, cookiesUnavailable } = options;
     this.#options = options;
     this.#usage = usage;
-    this.#bearer = bearer;
+    this.bearer = bearer;
     this.tokens = new SessionTokens({
       ...{ store: store.sessionTokens, signer, usage, clock, requireSandbox, onEnded },
     });
@@ -80,7 +83,7 @@ export class Access {
 
   /** Refuses every token of a sandbox from now on, and ends its live calls. */
   endSandbox(sandboxId: string, cause: DomainError): void {
-    this.#bearer.endSandbox(sandboxId, cause);
+    this.bearer.endSandbox(sandboxId, cause);
     this.sessions.forgetSandbox(sandboxId);
     this.#options.calls.endSandbox(sandboxId, cause);
   }
@@ -104,8 +107,9 @@ export class Access {
   }
 
   #endToken(tokenId: string, cause: DomainError): void {
-    this.#bearer.endToken(tokenId, cause);
+    this.bearer.endToken(tokenId, cause);
     this.sessions.forgetToken(tokenId);
     this.#options.calls.endPrincipal(tokenId, cause);
+    this.#options.onTokenEnded?.(tokenId, cause);
   }
 }

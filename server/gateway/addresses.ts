@@ -32,3 +32,8 @@ export function isLoopbackOnly(config: GatewayConfig): boolean {
   ];
   return names.every((name) => LOOPBACK.has(name) || (isIPv4(name) && name.startsWith('127.')));
 }
+
+/** Whether browsers trust this name without TLS, because it never leaves the machine. */
+export function isTrustworthyName(hostname: string): boolean {
+  return LOOPBACK.has(hostname) || hostname.endsWith('.localhost');
+}

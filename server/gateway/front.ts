@@ -7,13 +7,13 @@ import type { Clock } from '../core/clock.ts';
 import type { Logger } from '../core/log.ts';
 import type { HttpHandler } from '../rpc/connect-node.ts';
 import { MethodTable } from '../rpc/method-table.ts';
+import type { Access } from './access.ts';
 import type { Addresses } from './addresses.ts';
-import type { Authentication } from './auth/authentication.ts';
-import type { SessionTokens } from './auth/session-tokens.ts';
 import type { PublicKeys } from './auth/token-signer.ts';
 import { answerNotFound } from './http/answers.ts';
 import { HostGuard } from './http/host-guard.ts';
 import { createHttpHandler, SANDBOX_PREFIX } from './http/http-handler.ts';
+import { createMagicPage, MAGIC_PREFIX } from './http/magic-page.ts';
 import { OriginGuard } from './http/origin-guard.ts';
 import type { LiveCallRegistry } from './proxy/live-call-registry.ts';
 import { createSandboxProxy } from './proxy/sandbox-proxy.ts';
@@ -36,8 +36,7 @@ const SHOWN_SERVICES = [
 export type FrontOptions = {
   readonly addresses: Addresses;
   readonly sandboxes: Sandboxes;
-  readonly tokens: SessionTokens;
-  readonly authentication: Authentication;
+  readonly access: Access;
   readonly calls: LiveCallRegistry;
   readonly publicKeys: () => PublicKeys;
   readonly clock: Clock;
@@ -55,11 +54,13 @@ export type Front = {
 
 /** Puts the guards, the gateway's services and the way into sandboxes together. */
 export function createFront(options: FrontOptions): Front {
-  const { addresses, sandboxes, clock, logger, stopping } = options;
+  const { addresses, access, sandboxes, clock, logger, stopping } = options;
+  const { publicUrl } = addresses;
   const methods = new MethodTable([...GATEWAY_SERVICES, Health, ServerReflection, AlphaReflection]);
   const controlPlane = gatewayRpc({
-    ...{ sandboxes, tokens: options.tokens, authentication: options.authentication, clock, logger },
-    sandboxUrl: (sandboxId) => `${addresses.publicUrl}${SANDBOX_PREFIX}${sandboxId}`,
+    ...{ sandboxes, access, clock, logger },
+    sandboxUrl: (sandboxId) => `${publicUrl}${SANDBOX_PREFIX}${sandboxId}`,
+    linkUrl: (secret) => `${publicUrl}${MAGIC_PREFIX}${secret}`,
     publicRoutes: publicRoutes(stopping),
     shutdownSignal: stopping,
     fallback: (request, response) => answerNotFound(response, request.url ?? ''),
@@ -68,7 +69,7 @@ export function createFront(options: FrontOptions): Front {
     ...{ accessOf, controlPlane, calls: options.calls, clock, log: logger },
     agentMethods: new MethodTable(AGENT_SERVICES),
     gatewayMethods: methods,
-    authentication: options.authentication,
+    authentication: access.authentication,
     openSandbox: async (sandboxId, caller) => void sandboxes.requireForCall(sandboxId, caller),
     endpoint: (sandboxId, signal) => sandboxes.endpoint(sandboxId, signal),
   });
@@ -77,6 +78,10 @@ export function createFront(options: FrontOptions): Front {
     hostGuard: new HostGuard(addresses.allowedHosts),
     originGuard: new OriginGuard(addresses),
     sandboxes: proxy.handler,
+    magicLinks: createMagicPage({
+      ...{ links: access.links, redemption: access.redemption, publicUrl, clock, log: logger },
+      sandboxName: (sandboxId) => sandboxes.nameOf(sandboxId),
+    }),
     jwks: options.publicKeys,
     isServing: () => !stopping.aborted,
   });

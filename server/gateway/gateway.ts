@@ -4,7 +4,12 @@ import { DomainError } from '../core/domain-error.ts';
 import type { Logger } from '../core/log.ts';
 import { type OpenedDriver, openDriver } from '../driver/open-driver.ts';
 import type { HttpHandler } from '../rpc/connect-node.ts';
-import { isLoopbackOnly, resolveAddresses } from './addresses.ts';
+import {
+  type Addresses,
+  isLoopbackOnly,
+  isTrustworthyName,
+  resolveAddresses,
+} from './addresses.ts';
 import type { LoadedApiKey } from './auth/api-key.ts';
 import type { GatewayConfig } from './config.ts';
 import { type Core, openCore } from './core.ts';
@@ -55,14 +60,21 @@ export async function startGateway(
   const store = opened.adopt(await Store.open(config.dataDirectory), (it) => it.close());
   const identities = await openIdentities(store.identity, config, clock);
   const box = opened.adopt(await openBox(config, dependencies), (it) => it.driver.close());
-  const coreOptions = { config, store, identities, box, clock, logger };
+  // The port, and so the addresses, are known once the gateway listens; nobody calls before.
+  let addresses: Addresses | undefined;
+  const known = () => addresses ?? resolveAddresses(config, config.port);
+  const coreOptions = {
+    ...{ config, store, identities, box, clock, logger },
+    origins: known,
+    cookiesUnavailable: () => cookiesUnavailable(known().publicUrl, box.driver, config),
+  };
   const core = opened.adopt(await openCore(coreOptions), (it) => it.close(how));
   let handler: HttpHandler = refuseForNow;
   const entrance: HttpHandler = (request, response) => handler(request, response);
   const { hosts, port } = config;
   const listening = createListener({ hosts, port, handler: entrance, ...(tls && { tls }) });
   const listener = opened.adopt(await listening, (it) => it.close());
-  const addresses = resolveAddresses(config, listener.port);
+  addresses = resolveAddresses(config, listener.port);
   const stopping = new AbortController();
   const front = createFront({
     ...{ ...core, addresses, clock, logger, stopping: stopping.signal },
@@ -89,6 +101,20 @@ export async function startGateway(
       return closing;
     },
   };
+}
+
+/** Why browsers would not keep our cookie, or must not have one. */
+function cookiesUnavailable(
+  publicUrl: string,
+  driver: OpenedDriver['driver'],
+  { unsafe }: GatewayConfig,
+): string | undefined {
+  if (!driver.isolated && !unsafe) {
+    return `magic links need a driver that isolates sandboxes, since with ${driver.name} the code in one could use the cookies of all: use COMPUTESDK_DRIVER=bubblewrap, or allow it with COMPUTESDK_UNSAFE=1`;
+  }
+  const { protocol, hostname } = new URL(publicUrl);
+  if (protocol === 'https:' || isTrustworthyName(hostname)) return undefined;
+  return `magic links need HTTPS: browsers keep no secure cookie for ${publicUrl}. Set COMPUTESDK_TLS_CERT and COMPUTESDK_TLS_KEY, or put a TLS proxy in front, and set COMPUTESDK_PUBLIC_URL to the https address`;
 }
 
 function stop(core: Core, stopping: AbortController): void {

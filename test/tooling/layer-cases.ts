@@ -46,7 +46,12 @@ const FOREIGN_TO_DOMAINS = [
 /** Beyond core/: the store keeps the nouns of other folders, a sandbox is started by a driver. */
 const EXCEPTIONS: Readonly<Record<string, readonly string[]>> = {
   'gateway/sandbox': ['../../driver/driver.ts', '../../agent/config.ts'],
-  'gateway/store': ['kysely', '../auth/session-token.ts', '../auth/magic-link.ts', '../sandbox/sandbox.ts'],
+  'gateway/store': [
+    'kysely',
+    '../auth/session-token.ts',
+    '../auth/magic-link.ts',
+    '../sandbox/sandbox.ts',
+  ],
 };
 
 const domainCases = DOMAINS.map((folder): LayerCase => {

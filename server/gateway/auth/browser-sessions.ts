@@ -44,6 +44,7 @@ export class BrowserSessions {
     if (!caller) return undefined;
     if (caller.expiresAt <= now) {
       this.#options.bearer.expire(caller.principal.id, now);
+      this.forget(cookie);
       throw tokenEnded('EXPIRED');
     }
     this.#options.usage.touch(caller.principal.id, now);

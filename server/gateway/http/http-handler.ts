@@ -11,6 +11,7 @@ import {
 } from './answers.ts';
 import { limitBodyTime } from './body-time.ts';
 import { type HostGuard, rawValues } from './host-guard.ts';
+import { MAGIC_PREFIX } from './magic-page.ts';
 import { answerPreflight, isPreflight, type OriginGuard } from './origin-guard.ts';
 import { setSecurityHeaders } from './security-headers.ts';
 
@@ -26,6 +27,8 @@ export type HttpHandlerOptions = {
   readonly controlPlane: HttpHandler;
   /** Serves everything below {@link SANDBOX_PREFIX}. */
   readonly sandboxes: HttpHandler;
+  /** Serves everything below {@link MAGIC_PREFIX}. */
+  readonly magicLinks: HttpHandler;
   /** The public keys of session tokens, as a JSON Web Key Set. */
   readonly jwks: () => unknown;
   /** Whether the gateway takes calls, for `/healthz`. */
@@ -81,6 +84,10 @@ function route(options: HttpHandlerOptions, request: HttpRequest, response: Http
   const path = pathOf(request);
   if (path.startsWith(SANDBOX_PREFIX)) {
     options.sandboxes(request, response);
+    return;
+  }
+  if (path.startsWith(MAGIC_PREFIX)) {
+    options.magicLinks(request, response);
     return;
   }
   const method = options.methods.find(path);

@@ -39,6 +39,10 @@ export class OriginGuard {
     if (origin === undefined) return undefined;
     if (!this.#allows(origin, request)) return refusal(origin);
     response.setHeader('Access-Control-Allow-Origin', origin);
+    // Only pages that were named may call with the cookie, and read the answers.
+    if (this.#allowed.has(origin)) {
+      response.setHeader('Access-Control-Allow-Credentials', 'true');
+    }
     response.setHeader('Access-Control-Expose-Headers', EXPOSED_HEADERS);
     return undefined;
   }

@@ -2,10 +2,14 @@ import { timestampFromMs } from '@bufbuild/protobuf/wkt';
 import type { ServiceImpl } from '@connectrpc/connect';
 import { type AuthService, PrincipalKind } from '../../../gen/computesdk/v1/auth_service_pb.ts';
 import { DomainError } from '../../core/domain-error.ts';
+import type { BrowserSessions } from '../auth/browser-sessions.ts';
+import { endedSessionCookie } from '../auth/session-cookie.ts';
 import { callerOf, SANDBOX_ID } from './call-context.ts';
 
+export type AuthServiceOptions = { readonly sessions: BrowserSessions };
+
 /** Serves `computesdk.v1.AuthService`. */
-export function authService(): ServiceImpl<typeof AuthService> {
+export function authService({ sessions }: AuthServiceOptions): ServiceImpl<typeof AuthService> {
   return {
     whoAmI(_request, context) {
       const caller = callerOf(context);
@@ -30,8 +34,18 @@ export function authService(): ServiceImpl<typeof AuthService> {
     refreshCredential() {
       throw new DomainError('FAILED_PRECONDITION', 'not built yet');
     },
-    signOut() {
-      throw new DomainError('FAILED_PRECONDITION', 'not built yet');
+    async signOut({ all }, context) {
+      const caller = callerOf(context);
+      if (caller.kind !== 'session_token' || caller.via !== 'cookie') {
+        throw new DomainError(
+          'FAILED_PRECONDITION',
+          'only a browser that a magic link signed in can sign out: revoke a session token instead',
+        );
+      }
+      const cookies = context.requestHeader.get('cookie') ?? undefined;
+      const isGone = await sessions.signOut(cookies, all ? undefined : caller.sandboxId);
+      if (isGone) context.responseHeader.append('Set-Cookie', endedSessionCookie());
+      return {};
     },
   };
 }

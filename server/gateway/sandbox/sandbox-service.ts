@@ -137,6 +137,11 @@ export class Sandboxes {
     return sandbox;
   }
 
+  /** What people call a sandbox: its name, or its id. */
+  nameOf(sandboxId: string): string {
+    return this.#options.registry.get(sandboxId)?.name || sandboxId;
+  }
+
   /** Throws NOT_FOUND unless the workspace has this sandbox. */
   requireSandbox(sandboxId: string, workspaceId: string): void {
     this.#require(sandboxId, workspaceId);

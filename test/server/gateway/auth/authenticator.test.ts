@@ -95,6 +95,7 @@ describe('a session token', () => {
     const caller = await core.authenticator.authenticate(header, core.clock.now());
     expect(caller).toEqual({
       kind: 'session_token',
+      via: 'bearer',
       sandboxId,
       expiresAt: token.expiresAt,
       principal: { id: token.id, subject: token.id, scopes: token.scopes },

@@ -227,7 +227,7 @@ describe('the time of the last use', () => {
     expect((await core.tokens.get(core.owner, key)).lastUsedAt).toBe(usedAt);
     expect((await core.store.sessionTokens.get(token.id))?.lastUsedAt).toBeNull();
     core.clock.advance(USAGE_FLUSH_MS);
-    await core.usage.flush();
+    await core.access.close();
     expect((await core.store.sessionTokens.get(token.id))?.lastUsedAt).toBe(usedAt);
     const { tokens } = await core.tokens.list(core.owner, { sandboxId, page: page(10) });
     expect(tokens[0]?.lastUsedAt).toBe(usedAt);

@@ -114,6 +114,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       methods: gatewayMethods,
       controlPlane,
       sandboxes: proxy.handler,
+      magicLinks: (_request, response) => void response.end(),
       jwks: () => ({ keys: [] }),
       isServing: () => !stopping.signal.aborted,
       log: silentLogger,

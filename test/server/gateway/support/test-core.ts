@@ -1,14 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
-import type { DomainError } from '../../../../server/core/domain-error.ts';
 import { silentLogger } from '../../../../server/core/log.ts';
+import { Access } from '../../../../server/gateway/access.ts';
 import { ApiKeyCheck, hashApiKey } from '../../../../server/gateway/auth/api-key.ts';
-import { Authenticator } from '../../../../server/gateway/auth/authenticator.ts';
-import { CallAuthentication } from '../../../../server/gateway/auth/call-authentication.ts';
-import { SessionTokens } from '../../../../server/gateway/auth/session-tokens.ts';
+import { LinkSecrets } from '../../../../server/gateway/auth/link-secrets.ts';
 import { generateSigningKey, TokenSigner } from '../../../../server/gateway/auth/token-signer.ts';
-import { TokenUsage } from '../../../../server/gateway/auth/token-usage.ts';
 import { LiveCallRegistry } from '../../../../server/gateway/proxy/live-call-registry.ts';
 import { SandboxFiles } from '../../../../server/gateway/sandbox/sandbox-files.ts';
 import { SandboxRegistry } from '../../../../server/gateway/sandbox/sandbox-registry.ts';
@@ -20,7 +17,12 @@ import { testDirectory } from './test-store.ts';
 
 export const API_KEY = 'csk_the-api-key-of-the-tests';
 
+/** Where the app of the tests is. */
+export const APP_ORIGIN = 'https://app.example.com';
+
 export type TestCoreOptions = {
+  /** Why browsers would not keep cookies. Default: they do. */
+  readonly cookiesUnavailable?: string;
   /** A data directory of an earlier core. */
   readonly directory?: string;
   readonly clock?: FakeClock;
@@ -39,11 +41,7 @@ export async function testCore(options: TestCoreOptions = {}) {
   const store = await Store.open(directory);
   const files = new SandboxFiles(join(directory, 'sandboxes'));
   const registry = await SandboxRegistry.open(store.sandboxes, files);
-  const { apiKey, signer, owner } = await identities(store, clock);
-  const usage = new TokenUsage({ store: store.sessionTokens, clock, logger: silentLogger });
-  const authenticator = new Authenticator({
-    ...{ apiKey, signer, usage, store: store.sessionTokens, logger: silentLogger },
-  });
+  const { identities, owner } = await testIdentities(store, clock);
   const calls = new LiveCallRegistry(clock);
   /** What was ended, in order: ids of tokens and sandboxes, with the reason. */
   const endings: string[] = [];
@@ -52,20 +50,17 @@ export async function testCore(options: TestCoreOptions = {}) {
     driver: 'fake',
     busyUids: async () => options.busyUids ?? new Set<number>(),
     ...(options.uidRange && { uidRange: options.uidRange }),
-    onEnded: (sandboxId: string, cause: DomainError) => {
-      authenticator.endSandbox(sandboxId, cause);
-      calls.endSandbox(sandboxId, cause);
+    onEnded: (sandboxId, cause) => {
+      access.endSandbox(sandboxId, cause);
       endings.push(`${sandboxId} ${cause.reason}`);
     },
   });
-  const tokens = new SessionTokens({
-    ...{ store: store.sessionTokens, signer, usage, clock },
+  const access = await Access.open({
+    ...{ store, identities, calls, clock, logger: silentLogger },
+    origins: () => ({ appOrigin: APP_ORIGIN, allowedOrigins: [APP_ORIGIN] }),
+    cookiesUnavailable: () => options.cookiesUnavailable,
     requireSandbox: (sandboxId, workspaceId) => sandboxes.requireSandbox(sandboxId, workspaceId),
-    onEnded: (tokenId: string, cause: DomainError) => {
-      authenticator.endToken(tokenId, cause);
-      calls.endPrincipal(tokenId, cause);
-      endings.push(`${tokenId} ${cause.reason}`);
-    },
+    onTokenEnded: (tokenId, cause) => endings.push(`${tokenId} ${cause.reason}`),
   });
   let closing: Promise<void> | undefined;
   const close = () => {
@@ -74,18 +69,19 @@ export async function testCore(options: TestCoreOptions = {}) {
   };
   const closeAll = async () => {
     await sandboxes.close();
-    await usage.flush();
+    await access.close();
     await store.close();
   };
   onTestFinished(close);
   return {
-    ...{ directory, clock, agents, store, files, registry, signer, usage, authenticator },
-    ...{ sandboxes, tokens, owner, endings, calls, close },
-    authentication: new CallAuthentication({ bearer: authenticator }),
+    ...{ directory, clock, agents, store, files, registry, access, identities },
+    ...{ sandboxes, owner, endings, calls, close, signer: identities.signer },
+    tokens: access.tokens,
+    authenticator: access.bearer,
   };
 }
 
-async function identities(store: Store, clock: FakeClock) {
+async function testIdentities(store: Store, clock: FakeClock) {
   const draft = { id: 'key1', workspaceId: 'default', hash: hashApiKey(API_KEY) };
   const record = await store.identity.useApiKey(draft, clock.now());
   const installationId = await store.identity.installation(randomUUID(), clock.now());
@@ -97,7 +93,8 @@ async function identities(store: Store, clock: FakeClock) {
     keys: await store.identity.signingKeys(),
   });
   const owner = { workspaceId: record.workspaceId, principalId: record.id };
-  return { apiKey: new ApiKeyCheck(record), signer, owner };
+  const linkSecrets = new LinkSecrets(API_KEY);
+  return { identities: { apiKey: new ApiKeyCheck(record), signer, linkSecrets }, owner };
 }
 
 /** A request to create a sandbox, with nothing asked for. */
