@@ -4,14 +4,22 @@ import { createConnectTransport } from '@connectrpc/connect-node';
 import { describe, expect, test } from 'vitest';
 import { ErrorDetailSchema, ErrorReasonSchema } from '../../../../gen/computesdk/v1/error_pb.ts';
 import { newId } from '../../../../server/core/id.ts';
+import { SCOPES, type Scope } from '../../../../server/core/principal.ts';
 import type { Access } from '../../../../server/gateway/auth/authorize.ts';
 import { GATEWAY_SERVICES } from '../../../../server/gateway/rpc/gateway-rpc.ts';
 import { accessOf } from '../../../../server/gateway/rpc/method-access.ts';
+import { PLAIN_LINK, sessionHeader, signIn } from '../support/sign-in.ts';
 import { API_KEY, NEVER, PLAIN_SANDBOX, PLAIN_TOKEN } from '../support/test-core.ts';
 import { type TestFront, testFront } from '../support/test-front.ts';
 import { allMethods } from './services.ts';
 
-type Refusal = 'UNAUTHENTICATED' | 'REVOKED' | 'EXPIRED' | 'DESTROYED' | 'PERMISSION_DENIED';
+type Refusal =
+  | 'UNAUTHENTICATED'
+  | 'REVOKED'
+  | 'EXPIRED'
+  | 'DESTROYED'
+  | 'PERMISSION_DENIED'
+  | 'ORIGIN_NOT_ALLOWED';
 type Outcome = Refusal | 'let in';
 
 /** Credentials, each with what it must get at its own sandbox's address. */
@@ -26,8 +34,16 @@ const CREDENTIALS = {
   expiredToken: () => 'EXPIRED',
   revokedToken: () => 'REVOKED',
   orphanToken: () => 'DESTROYED',
+  linkSecret: () => 'UNAUTHENTICATED',
+  linkSecretAsCookie: () => 'UNAUTHENTICATED',
+  linkSession: (access) => (access.kind === 'api_key' ? 'PERMISSION_DENIED' : 'let in'),
+  linkSessionWithoutOrigin: () => 'ORIGIN_NOT_ALLOWED',
+  foreignLinkSession: () => 'UNAUTHENTICATED',
+  revokedLinkSession: () => 'REVOKED',
 } as const satisfies Record<string, (access: Access) => Outcome>;
-type Credential = keyof typeof CREDENTIALS;
+type Credential = keyof typeof CREDENTIALS | `${Scope} alone`;
+/** The headers that carry each credential. */
+type HeadersOf = ReadonlyMap<Credential, Readonly<Record<string, string>>>;
 
 /** A scope that no method asks for today: a token with it alone may do nothing. */
 const UNUSED_SCOPE = 'command:run';
@@ -40,8 +56,7 @@ async function prepare(front: TestFront) {
     tokens.create(owner, { ...PLAIN_TOKEN, sandboxId, ...more });
   const revoked = await mint(own);
   const expired = await mint(own, { expiresInMs: 1000 });
-  const texts: Record<Credential, string | undefined> = {
-    none: undefined,
+  const texts = {
     wrongKey: `${API_KEY}x`,
     forged: `${(await mint(own)).text.slice(0, -8)}AAAAAAAA`,
     apiKey: API_KEY,
@@ -55,19 +70,54 @@ async function prepare(front: TestFront) {
   await tokens.revoke(owner, { sandboxId: own, tokenId: revoked.token.id });
   await sandboxes.destroy(owner, orphan);
   clock.advance(1000);
-  return { own, texts };
+  return { own, texts, headers: await headersOf(front, { own, foreign, texts }) };
+}
+
+/** Every credential as a request carries it, a token of each scope among them. */
+async function headersOf(
+  front: TestFront,
+  made: { own: string; foreign: string; texts: Readonly<Record<string, string>> },
+): Promise<HeadersOf> {
+  const { tokens, owner, access, url } = front;
+  const link = (sandboxId: string) => access.links.create(owner, { ...PLAIN_LINK, sandboxId });
+  const browser = async (sandboxId: string) => signIn(front, (await link(sandboxId)).secret);
+  const [unused, own, foreign, revoked] = [
+    await link(made.own),
+    await browser(made.own),
+    await browser(made.foreign),
+    await browser(made.own),
+  ];
+  await tokens.revoke(owner, { sandboxId: made.own, tokenId: revoked.token.id });
+  const headers = new Map<Credential, Readonly<Record<string, string>>>([
+    ['none', {}],
+    ['linkSecret', { authorization: `Bearer ${unused.secret}` }],
+    ['linkSecretAsCookie', { cookie: sessionHeader(unused.secret), origin: url }],
+    ['linkSession', { cookie: own.header, origin: url }],
+    ['linkSessionWithoutOrigin', { cookie: own.header }],
+    ['foreignLinkSession', { cookie: foreign.header, origin: url }],
+    ['revokedLinkSession', { cookie: revoked.header, origin: url }],
+  ]);
+  for (const [name, text] of Object.entries(made.texts)) {
+    // The keys of `texts` are credentials.
+    headers.set(name as Credential, { authorization: `Bearer ${text}` });
+  }
+  for (const scope of SCOPES) {
+    const { text } = await tokens.create(owner, {
+      ...{ ...PLAIN_TOKEN, sandboxId: made.own, scopes: [scope] },
+    });
+    headers.set(`${scope} alone`, { authorization: `Bearer ${text}` });
+  }
+  return headers;
 }
 
 /** Calls a method with an empty message and tells how far the call got. */
 async function outcomeOf(
   baseUrl: string,
   method: DescMethod,
-  credential: string | undefined,
+  headers: Readonly<Record<string, string>>,
 ): Promise<Outcome> {
   const transport = createConnectTransport({ baseUrl, httpVersion: '1.1' });
-  const header = new Headers(
-    credential === undefined ? {} : { authorization: `Bearer ${credential}` },
-  );
+  const header = new Headers(headers);
   try {
     if (method.methodKind === 'unary') {
       await transport.unary(asKind(method, 'unary'), undefined, undefined, header, {});
@@ -100,6 +150,7 @@ function refusalOf(error: ConnectError): Outcome {
     case 'EXPIRED':
       expect(error.code).toBe(Code.Unauthenticated);
       return reason;
+    case 'ORIGIN_NOT_ALLOWED':
     case 'PERMISSION_DENIED':
       expect(error.code).toBe(Code.PermissionDenied);
       return reason;
@@ -117,40 +168,51 @@ function expectedOf(method: DescMethod, credential: Credential, isAtRoot: boolea
   if (!access) throw new Error(`${method.name} is public`);
   // At the root no sandbox is named, so a token of any sandbox is as good as the next.
   if (isAtRoot && credential === 'foreignToken') return CREDENTIALS.ownToken(access);
-  return CREDENTIALS[credential](access);
+  // A cookie opens sandboxes, and the root is none.
+  if (isAtRoot && credential.endsWith('inkSession')) return 'UNAUTHENTICATED';
+  if (isPlain(credential)) return CREDENTIALS[credential](access);
+  if (access.kind === 'any_credential') return 'let in';
+  const isIts = access.kind === 'scope' && credential === `${access.scope} alone`;
+  return isIts ? 'let in' : 'PERMISSION_DENIED';
+}
+
+function isPlain(credential: Credential): credential is keyof typeof CREDENTIALS {
+  return credential in CREDENTIALS;
 }
 
 describe('every method with every credential', () => {
   test('at the root of the gateway', async () => {
     const front = await testFront();
-    const { texts } = await prepare(front);
+    const { headers } = await prepare(front);
     const isOwn = (method: DescMethod) =>
       GATEWAY_SERVICES.some((service) => service.typeName === method.parent.typeName);
     const methods = (await allMethods()).filter(isOwn);
-    await compare(methods, texts, { baseUrl: front.url, isAtRoot: true });
+    await compare(methods, headers, { baseUrl: front.url, isAtRoot: true });
   });
 
   test("below a sandbox's address", async () => {
     const front = await testFront();
-    const { own, texts } = await prepare(front);
+    const { own, headers } = await prepare(front);
     const baseUrl = `${front.url}/sandboxes/${own}`;
-    await compare(await allMethods(), texts, { baseUrl, isAtRoot: false });
+    await compare(await allMethods(), headers, { baseUrl, isAtRoot: false });
   });
 
   async function compare(
     methods: readonly DescMethod[],
-    texts: Record<Credential, string | undefined>,
+    headers: HeadersOf,
     where: { baseUrl: string; isAtRoot: boolean },
   ) {
     expect(methods.length).toBeGreaterThan(10);
+    expect(headers.size).toBe(Object.keys(CREDENTIALS).length + SCOPES.length);
     const seen: Record<string, Outcome> = {};
     const expected: Record<string, Outcome> = {};
-    for (const method of methods) {
-      for (const [credential, text] of Object.entries(texts)) {
+    // Who signs out has no credential afterwards.
+    const isSignOut = (method: DescMethod) => Number(method.name === 'SignOut');
+    for (const method of methods.toSorted((a, b) => isSignOut(a) - isSignOut(b))) {
+      for (const [credential, header] of headers) {
         const name = `${method.parent.name}.${method.name} with ${credential}`;
-        seen[name] = await outcomeOf(where.baseUrl, method, text);
-        // The keys of `texts` are exactly the credentials.
-        expected[name] = expectedOf(method, credential as Credential, where.isAtRoot);
+        seen[name] = await outcomeOf(where.baseUrl, method, header);
+        expected[name] = expectedOf(method, credential, where.isAtRoot);
       }
     }
     expect(seen).toEqual(expected);
