@@ -1,14 +1,16 @@
 /// <reference lib="esnext.disposable" preserve="true" />
-import { createClient } from '@connectrpc/connect';
+import { type Client, createClient } from '@connectrpc/connect';
 import { AuthService } from '../gen/computesdk/v1/auth_service_pb.ts';
 import { TerminalService } from '../gen/computesdk/v1/terminal_service_pb.ts';
 import { type Clock, systemClock } from './connection/clock.ts';
 import { Connection } from './connection/connection.ts';
 import type { ConnectionState } from './connection/connection-state.ts';
-import { bearerCredential, type Credential } from './connection/credential.ts';
+import { type Credential, cookieCredential, TokenCredential } from './connection/credential.ts';
 import { httpTransport, type TransportFactory } from './connection/transport.ts';
 import { pageWakeSignals, type WakeSignals } from './connection/wake-signals.ts';
+import { adviseOnConnect } from './credential-advice.ts';
 import { Emitter, type Listener, type Unsubscribe } from './emitter.ts';
+import { type SignOutOptions, signOut } from './sign-out.ts';
 import type { SignalOption } from './signal-option.ts';
 import type { TerminalContext } from './terminal-context.ts';
 import { Terminals } from './terminals.ts';
@@ -18,8 +20,10 @@ import { toBaseUrl } from './values.ts';
 export interface ConnectOptions extends SignalOption {
   /** The sandbox's address: `sandbox.url` of the backend. */
   readonly url: string;
-  /** A session token of this sandbox. */
-  readonly token: string;
+  /**
+   * A session token of this sandbox. Default: the cookie of a browser that a magic link signed in.
+   */
+  readonly token?: string | undefined;
 }
 
 /** The events of a sandbox and what their listeners get. */
@@ -53,6 +57,8 @@ export class Sandbox {
   readonly url: string;
   /** The sandbox's terminals. */
   readonly terminal: Terminals;
+  readonly #credential: Credential;
+  readonly #auth: Client<typeof AuthService>;
   readonly #connection: Connection;
   readonly #context: TerminalContext;
   readonly #emitter = new Emitter<SandboxEvents>();
@@ -62,9 +68,10 @@ export class Sandbox {
     const { credential, clock = systemClock, wakeSignals = pageWakeSignals } = parts;
     this.url = toBaseUrl('url', parts.url);
     const transport = (parts.transport ?? httpTransport)(this.url, credential);
-    const auth = createClient(AuthService, transport);
+    this.#credential = credential;
+    this.#auth = createClient(AuthService, transport);
     this.#connection = new Connection({
-      probe: (signal) => auth.whoAmI({}, { signal }),
+      probe: (signal) => this.#auth.whoAmI({}, { signal }),
       clock,
       wakeSignals,
       onState: (state) => this.#emitter.emit('connection', state),
@@ -78,24 +85,35 @@ export class Sandbox {
   }
 
   /**
-   * Connects to a sandbox. Resolves when the gateway has accepted the token for this sandbox.
+   * Connects to a sandbox. Resolves when the gateway has accepted the credential for this sandbox:
+   * the token or, without one, the cookie of a browser that a magic link signed in.
    *
-   * @throws SandboxError `invalid_argument` (`field` is `url` or `token`), `unauthenticated`,
-   * `revoked` or `expired` (the token), `permission_denied` or `not_found` (it opens another
-   * sandbox), `unreachable` (nothing answers there, after five seconds), `canceled`.
+   * @throws SandboxError `invalid_argument` (`field` is `url` or `token`), `unauthenticated` (where a
+   * cookie is missing, the message names the likely causes), `revoked` or `expired` (the token),
+   * `permission_denied` or `not_found` (it opens another sandbox), `origin_not_allowed`,
+   * `unreachable` (nothing answers there, after five seconds), `canceled`.
    *
    * @example
    * const sandbox = await Sandbox.connect({ url: sandboxUrl, token: sessionToken });
+   *
+   * @example
+   * // After a magic link: the cookie is sent automatically.
+   * const sandbox = await Sandbox.connect({ url: sandboxUrl });
    */
   static async connect(options: ConnectOptions): Promise<Sandbox> {
     const { url, token, signal } = options;
-    return Sandbox.open({ url, credential: bearerCredential(token, 'token') }, signal);
+    const credential = token === undefined ? cookieCredential : new TokenCredential(token);
+    return Sandbox.open({ url, credential }, signal);
   }
 
   /** @internal */
   static async open(parts: SandboxParts, signal?: AbortSignal): Promise<Sandbox> {
     const sandbox = new Sandbox(parts);
-    await sandbox.#connection.open(signal);
+    try {
+      await sandbox.#connection.open(signal);
+    } catch (error) {
+      throw adviseOnConnect(error, { url: sandbox.url, credential: parts.credential });
+    }
     return sandbox;
   }
 
@@ -149,6 +167,28 @@ export class Sandbox {
   /** The same as {@link Sandbox.disconnect}. */
   close(): Promise<void> {
     return this.disconnect();
+  }
+
+  /**
+   * Signs the browser out of this sandbox, or of every sandbox that it was signed in to, and
+   * disconnects. Its session token is revoked, which ends what other tabs have open with it too.
+   * Only for a sandbox that was connected without a token, by the cookie of a magic link.
+   *
+   * @throws SandboxError `failed_precondition` (it was connected with a token: have your backend
+   * revoke that, with `sessionToken.revoke`), `unreachable` (after 30 seconds; nothing was
+   * disconnected), `canceled`.
+   *
+   * @example
+   * await sandbox.signOut();
+   * location.assign('/');
+   */
+  async signOut(options: SignOutOptions = {}): Promise<void> {
+    await signOut(options, {
+      auth: this.#auth,
+      connection: this.#connection,
+      credential: this.#credential,
+    });
+    await this.disconnect();
   }
 
   /** `await using sandbox = …` disconnects at the end of the block, where the language has it. */

@@ -7,6 +7,7 @@ import {
   unreachable,
 } from '../errors.ts';
 import { abortError, linkController, sleep, waitFor } from './abort.ts';
+import { Attempts } from './attempts.ts';
 import { Backoff } from './backoff.ts';
 import type { Clock } from './clock.ts';
 import type { CloseReason, ConnectionState } from './connection-state.ts';
@@ -39,8 +40,6 @@ export const RETRY_LIMIT_MS = 30_000;
 export const FIRST_CONTACT_LIMIT_MS = 5_000;
 /** How long a question to a connection that may be dead is waited for. */
 const PROBE_LIMIT_MS = 1_500;
-/** Calls open for longer than this when the connection came back are asked again. */
-const HUNG_AFTER_MS = 1_000;
 
 /**
  * The way to one sandbox, shared by all its streams and calls. When one of them fails by the
@@ -50,9 +49,8 @@ export class Connection {
   readonly clock: Clock;
   readonly watchdog: Watchdog;
   readonly #parts: ConnectionParts;
+  readonly #attempts: Attempts;
   readonly #closed = new AbortController();
-  /** Calls under way, with the time they started. */
-  readonly #attempts = new Map<{ abort(reason: unknown): void }, number>();
   #state: ConnectionState = { state: 'connecting' };
   /** Closed while there is no way; a new one for every interruption. */
   #gate: Gate = newGate();
@@ -61,12 +59,19 @@ export class Connection {
   #probing: Promise<boolean> | undefined;
   #skipDelay: (() => void) | undefined;
   #awake = 0;
+  /** Whether the owner is giving the credential up, so that its end is no news. */
+  #isLeaving = false;
   #stopWake: (() => void) | undefined;
 
   constructor(parts: ConnectionParts) {
     this.#parts = parts;
     this.clock = parts.clock;
     this.watchdog = new Watchdog(parts.clock, () => this.wake());
+    this.#attempts = new Attempts({
+      clock: this.clock,
+      watchdog: this.watchdog,
+      onQuiet: () => void this.probe(),
+    });
   }
 
   get state(): ConnectionState {
@@ -90,7 +95,7 @@ export class Connection {
           break;
         } catch (error) {
           const failure = toSandboxError(error);
-          const delayMs = backoff.next();
+          const delayMs = Math.max(backoff.next(), failure.retryAfterMs ?? 0);
           const waitedMs = this.clock.now() - startedMs;
           if (!isTransient(failure) || waitedMs + delayMs > FIRST_CONTACT_LIMIT_MS) {
             this.close(failure.code, failure);
@@ -111,10 +116,7 @@ export class Connection {
     this.#generation += 1;
     this.#set({ state: 'connected' });
     this.#gate.open();
-    const hungBefore = this.clock.now() - HUNG_AFTER_MS;
-    for (const [attempt, startedMs] of this.#attempts) {
-      if (startedMs < hungBefore) attempt.abort(unreachable('the connection was replaced'));
-    }
+    this.#attempts.abortHung();
   }
 
   /** Waits until there is a way, and names it. */
@@ -139,7 +141,7 @@ export class Connection {
       for (;;) {
         const generation = await this.enter(caller.signal);
         try {
-          return await this.#attempt(operation, caller.signal);
+          return await this.#attempts.run(operation, caller.signal);
         } catch (error) {
           if (caller.signal.aborted) throw abortError(caller.signal);
           const failure = toSandboxError(error);
@@ -203,37 +205,29 @@ export class Connection {
     };
   }
 
+  /** The owner gives the credential up: when it ends, that is as if the owner had disconnected. */
+  leave(): void {
+    this.#isLeaving = true;
+  }
+
+  /** The owner could not give the credential up. */
+  stay(): void {
+    this.#isLeaving = false;
+  }
+
   /** Ends it for good. Idempotent. */
   close(reason: CloseReason, cause?: SandboxError): void {
     if (this.closed.aborted) return;
+    if (this.#isLeaving && cause) {
+      this.close('disconnected');
+      return;
+    }
     const error = cause
       ? new SandboxError('access_ended', `access to the sandbox ended: ${cause.message}`, { cause })
       : new SandboxError('closed', 'the sandbox was disconnected');
     this.#set({ state: 'closed', reason });
     this.#closed.abort(error);
     this.#gate.fail(error);
-  }
-
-  async #attempt<T>(
-    operation: (signal: AbortSignal) => Promise<T>,
-    signal: AbortSignal,
-  ): Promise<T> {
-    const attempt = linkController(signal);
-    this.#attempts.set(attempt, this.clock.now());
-    const watch = this.watchdog.watch({
-      onQuiet: () => void this.probe(),
-      // The probe decides about the connection; a call that hangs on a good one is just repeated.
-      onDead: () => attempt.abort(new SandboxError('deadline_exceeded', 'no answer within 12 s')),
-    });
-    try {
-      return await operation(attempt.signal);
-    } catch (error) {
-      throw attempt.signal.aborted ? abortError(attempt.signal) : error;
-    } finally {
-      watch.stop();
-      this.#attempts.delete(attempt);
-      attempt.unlink();
-    }
   }
 
   async #ask(): Promise<boolean> {

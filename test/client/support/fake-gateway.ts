@@ -1,6 +1,6 @@
 import type { ConnectError, Transport } from '@connectrpc/connect';
 import { Code, createRouterTransport } from '@connectrpc/connect';
-import { bearerCredential } from '../../../client/connection/credential.ts';
+import { cookieCredential, TokenCredential } from '../../../client/connection/credential.ts';
 import { Sandbox } from '../../../client/sandbox.ts';
 import { AuthService } from '../../../gen/computesdk/v1/auth_service_pb.ts';
 import { ErrorReason } from '../../../gen/computesdk/v1/error_pb.ts';
@@ -18,6 +18,8 @@ export class FakeGateway {
   readonly #createdBy = new Map<string, FakeTerminal>();
   /** Refuses every question about the credential with this. */
   accessRefusal: ConnectError | undefined;
+  /** What SignOut was asked for. */
+  readonly signOuts: { readonly all: boolean }[] = [];
   /** Makes the platform hint that the network may be back. */
   wake: () => void = () => {};
   /** Sizes that a resize asked for. */
@@ -30,10 +32,15 @@ export class FakeGateway {
     return Sandbox.open(this.parts(), signal);
   }
 
+  /** A sandbox that is connected by a browser's cookie. */
+  connectByCookie(): Promise<Sandbox> {
+    return Sandbox.open({ ...this.parts(), credential: cookieCredential });
+  }
+
   parts() {
     return {
       url: 'http://gateway.test/sandboxes/sbx1',
-      credential: bearerCredential('token', 'token'),
+      credential: new TokenCredential('token'),
       transport: () => this.transport,
       clock: this.clock,
       wakeSignals: (onWake: () => void) => {
@@ -50,6 +57,12 @@ export class FakeGateway {
     const terminal = [...this.terminals.values()].at(-1);
     if (!terminal) throw new Error('no terminal was created');
     return terminal;
+  }
+
+  /** Ends access: every stream at once, and every call from now on. */
+  end(cause: ConnectError): void {
+    this.accessRefusal = cause;
+    for (const terminal of this.terminals.values()) terminal.fail(cause);
   }
 
   addTerminal(): FakeTerminal {
@@ -80,6 +93,12 @@ export class FakeGateway {
       router.service(AuthService, {
         whoAmI: () => {
           if (this.accessRefusal) throw this.accessRefusal;
+          return {};
+        },
+        signOut: ({ all }) => {
+          if (this.accessRefusal) throw this.accessRefusal;
+          this.signOuts.push({ all });
+          this.end(refusal(Code.Unauthenticated, ErrorReason.REVOKED));
           return {};
         },
       });
