@@ -8,6 +8,7 @@ import type { OpenedDriver } from '../driver/open-driver.ts';
 import type { Authentication } from './auth/authentication.ts';
 import { Authenticator } from './auth/authenticator.ts';
 import { CallAuthentication } from './auth/call-authentication.ts';
+import { CredentialRefresh } from './auth/credential-refresh.ts';
 import { SessionTokens } from './auth/session-tokens.ts';
 import { TokenUsage } from './auth/token-usage.ts';
 import type { GatewayConfig } from './config.ts';
@@ -36,6 +37,7 @@ export type CoreOptions = {
 export type Core = {
   readonly sandboxes: Sandboxes;
   readonly tokens: SessionTokens;
+  readonly refresh: CredentialRefresh;
   readonly authentication: Authentication;
   readonly calls: LiveCallRegistry;
   /** Finishes what is under way. With `endAgents` every program in every sandbox ends. */
@@ -72,10 +74,14 @@ export async function openCore(options: CoreOptions): Promise<Core> {
       calls.endPrincipal(tokenId, cause);
     },
   });
+  const refresh = new CredentialRefresh({
+    ...{ store: store.sessionTokens, signer: identities.signer, clock },
+    onChanged: (tokenId) => authenticator.renewToken(tokenId),
+  });
   const purge = every(clock, PURGE_MS, () => purgeTokens(tokens, logger));
   sandboxes.recover();
   return {
-    ...{ sandboxes, tokens, calls },
+    ...{ sandboxes, tokens, refresh, calls },
     authentication: new CallAuthentication({ bearer: authenticator }),
     close: async (how) => {
       purge.clear();

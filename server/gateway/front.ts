@@ -9,6 +9,7 @@ import type { HttpHandler } from '../rpc/connect-node.ts';
 import { MethodTable } from '../rpc/method-table.ts';
 import type { Addresses } from './addresses.ts';
 import type { Authentication } from './auth/authentication.ts';
+import type { CredentialRefresh } from './auth/credential-refresh.ts';
 import type { SessionTokens } from './auth/session-tokens.ts';
 import type { PublicKeys } from './auth/token-signer.ts';
 import { answerNotFound } from './http/answers.ts';
@@ -37,6 +38,7 @@ export type FrontOptions = {
   readonly addresses: Addresses;
   readonly sandboxes: Sandboxes;
   readonly tokens: SessionTokens;
+  readonly refresh: CredentialRefresh;
   readonly authentication: Authentication;
   readonly calls: LiveCallRegistry;
   readonly publicKeys: () => PublicKeys;
@@ -58,6 +60,7 @@ export function createFront(options: FrontOptions): Front {
   const { addresses, sandboxes, clock, logger, stopping } = options;
   const methods = new MethodTable([...GATEWAY_SERVICES, Health, ServerReflection, AlphaReflection]);
   const controlPlane = gatewayRpc({
+    refresh: options.refresh,
     ...{ sandboxes, tokens: options.tokens, authentication: options.authentication, clock, logger },
     sandboxUrl: (sandboxId) => `${addresses.publicUrl}${SANDBOX_PREFIX}${sandboxId}`,
     publicRoutes: publicRoutes(stopping),

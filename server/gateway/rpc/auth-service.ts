@@ -2,10 +2,13 @@ import { timestampFromMs } from '@bufbuild/protobuf/wkt';
 import type { ServiceImpl } from '@connectrpc/connect';
 import { type AuthService, PrincipalKind } from '../../../gen/computesdk/v1/auth_service_pb.ts';
 import { DomainError } from '../../core/domain-error.ts';
+import type { CredentialRefresh } from '../auth/credential-refresh.ts';
 import { callerOf, SANDBOX_ID } from './call-context.ts';
 
+export type AuthServiceOptions = { readonly refresh: CredentialRefresh };
+
 /** Serves `computesdk.v1.AuthService`. */
-export function authService(): ServiceImpl<typeof AuthService> {
+export function authService({ refresh }: AuthServiceOptions): ServiceImpl<typeof AuthService> {
   return {
     whoAmI(_request, context) {
       const caller = callerOf(context);
@@ -27,8 +30,19 @@ export function authService(): ServiceImpl<typeof AuthService> {
           };
       }
     },
-    refreshCredential() {
-      throw new DomainError('FAILED_PRECONDITION', 'not built yet');
+    async refreshCredential({ previousToken }, context) {
+      const caller = callerOf(context);
+      if (context.values.get(SANDBOX_ID) === undefined) {
+        throw new DomainError('FAILED_PRECONDITION', "call it below a sandbox's address");
+      }
+      const continued = await refresh.refresh(caller, previousToken);
+      const { principal } = caller;
+      return {
+        continued,
+        sessionTokenId: principal.id,
+        scopes: [...principal.scopes],
+        ...(caller.kind === 'session_token' && { expiresAt: timestampFromMs(caller.expiresAt) }),
+      };
     },
     signOut() {
       throw new DomainError('FAILED_PRECONDITION', 'not built yet');

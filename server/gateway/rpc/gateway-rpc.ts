@@ -6,6 +6,7 @@ import type { Clock } from '../../core/clock.ts';
 import type { Logger } from '../../core/log.ts';
 import { type HttpHandler, rpcHandler } from '../../rpc/connect-node.ts';
 import type { Authentication } from '../auth/authentication.ts';
+import type { CredentialRefresh } from '../auth/credential-refresh.ts';
 import type { SessionTokens } from '../auth/session-tokens.ts';
 import type { Sandboxes } from '../sandbox/sandbox-service.ts';
 import { authService } from './auth-service.ts';
@@ -21,6 +22,7 @@ export const GATEWAY_SERVICES = [SandboxService, SessionTokenService, AuthServic
 export type GatewayRpcOptions = {
   readonly sandboxes: Sandboxes;
   readonly tokens: SessionTokens;
+  readonly refresh: CredentialRefresh;
   readonly authentication: Authentication;
   readonly sandboxUrl: (sandboxId: string) => string;
   readonly clock: Clock;
@@ -48,12 +50,15 @@ export function gatewayRpc(options: GatewayRpcOptions): HttpHandler {
 
 /** The routes of the gateway's services. */
 function gatewayRoutes(
-  options: Pick<GatewayRpcOptions, 'sandboxes' | 'tokens' | 'sandboxUrl' | 'publicRoutes'>,
+  options: Pick<
+    GatewayRpcOptions,
+    'sandboxes' | 'tokens' | 'refresh' | 'sandboxUrl' | 'publicRoutes'
+  >,
 ): (router: ConnectRouter) => void {
   return (router) => {
     router.service(SandboxService, sandboxService(options));
     router.service(SessionTokenService, sessionTokenService(options.tokens));
-    router.service(AuthService, authService());
+    router.service(AuthService, authService(options));
     options.publicRoutes?.(router);
   };
 }

@@ -6,6 +6,7 @@ import { silentLogger } from '../../../../server/core/log.ts';
 import { ApiKeyCheck, hashApiKey } from '../../../../server/gateway/auth/api-key.ts';
 import { Authenticator } from '../../../../server/gateway/auth/authenticator.ts';
 import { CallAuthentication } from '../../../../server/gateway/auth/call-authentication.ts';
+import { CredentialRefresh } from '../../../../server/gateway/auth/credential-refresh.ts';
 import { SessionTokens } from '../../../../server/gateway/auth/session-tokens.ts';
 import { generateSigningKey, TokenSigner } from '../../../../server/gateway/auth/token-signer.ts';
 import { TokenUsage } from '../../../../server/gateway/auth/token-usage.ts';
@@ -67,6 +68,10 @@ export async function testCore(options: TestCoreOptions = {}) {
       endings.push(`${tokenId} ${cause.reason}`);
     },
   });
+  const refresh = new CredentialRefresh({
+    ...{ store: store.sessionTokens, signer, clock },
+    onChanged: (tokenId) => authenticator.renewToken(tokenId),
+  });
   let closing: Promise<void> | undefined;
   const close = () => {
     closing ??= closeAll();
@@ -80,7 +85,7 @@ export async function testCore(options: TestCoreOptions = {}) {
   onTestFinished(close);
   return {
     ...{ directory, clock, agents, store, files, registry, signer, usage, authenticator },
-    ...{ sandboxes, tokens, owner, endings, calls, close },
+    ...{ sandboxes, tokens, refresh, owner, endings, calls, close },
     authentication: new CallAuthentication({ bearer: authenticator }),
   };
 }
