@@ -2,10 +2,12 @@
 import { type Client, createClient } from '@connectrpc/connect';
 import { AuthService } from '../gen/computesdk/v1/auth_service_pb.ts';
 import { TerminalService } from '../gen/computesdk/v1/terminal_service_pb.ts';
+import { Access } from './connection/access.ts';
 import { type Clock, systemClock } from './connection/clock.ts';
 import { Connection } from './connection/connection.ts';
 import type { ConnectionState } from './connection/connection-state.ts';
 import { type Credential, cookieCredential, TokenCredential } from './connection/credential.ts';
+import { askForToken, type TokenFunction } from './connection/token-function.ts';
 import { httpTransport, type TransportFactory } from './connection/transport.ts';
 import { pageWakeSignals, type WakeSignals } from './connection/wake-signals.ts';
 import { adviseOnConnect } from './credential-advice.ts';
@@ -21,21 +23,41 @@ export interface ConnectOptions extends SignalOption {
   /** The sandbox's address: `sandbox.url` of the backend. */
   readonly url: string;
   /**
-   * A session token of this sandbox. Default: the cookie of a browser that a magic link signed in.
+   * A session token of this sandbox, or a function that gives one. Default: the cookie of a browser
+   * that a magic link signed in.
+   *
+   * A function is called when the SDK connects; in good time before a token ends (a tenth of its
+   * life, at least a minute, at most half of its life); and once after one was refused. Terminals
+   * and input go on under the new token where they were. When the function throws, it is called
+   * again, after up to 30 seconds; access ends when the old token was revoked, or expired a minute
+   * ago. Every token must be of this sandbox.
    */
-  readonly token?: string | undefined;
+  readonly token?: string | TokenFunction | undefined;
+}
+
+/** That a credential ends soon. */
+export interface CredentialExpiry {
+  /** When calls are refused and streams end, by the gateway's clock. */
+  readonly expiresAt: Date;
 }
 
 /** The events of a sandbox and what their listeners get. */
 export type SandboxEvents = {
   /** The connection's state changed. */
   readonly connection: readonly [state: ConnectionState];
+  /**
+   * The credential ends soon: a tenth of its life before its end, but at least a minute, and at most
+   * half of its life. Told once, and only where `token` is no function that could give another.
+   */
+  readonly expiring: readonly [event: CredentialExpiry];
 };
 
 /** What a sandbox is made of; a test puts its own in. @internal */
 export type SandboxParts = {
   readonly url: string;
   readonly credential: Credential;
+  /** Gives the tokens that follow the credential. */
+  readonly giveToken?: TokenFunction;
   readonly transport?: TransportFactory;
   readonly clock?: Clock;
   readonly wakeSignals?: WakeSignals;
@@ -70,8 +92,12 @@ export class Sandbox {
     const transport = (parts.transport ?? httpTransport)(this.url, credential);
     this.#credential = credential;
     this.#auth = createClient(AuthService, transport);
+    const access = new Access({
+      ...{ auth: this.#auth, credential, clock, giveToken: parts.giveToken },
+      onExpiring: (expiresAt) => this.#emitter.emit('expiring', { expiresAt }),
+    });
     this.#connection = new Connection({
-      probe: (signal) => this.#auth.whoAmI({}, { signal }),
+      access,
       clock,
       wakeSignals,
       onState: (state) => this.#emitter.emit('connection', state),
@@ -89,7 +115,8 @@ export class Sandbox {
    * the token or, without one, the cookie of a browser that a magic link signed in.
    *
    * @throws SandboxError `invalid_argument` (`field` is `url` or `token`), `unauthenticated` (where a
-   * cookie is missing, the message names the likely causes), `revoked` or `expired` (the token),
+   * cookie is missing, the message names the likely causes; `cause` is what a `token` function
+   * threw), `revoked` or `expired` (the token),
    * `permission_denied` or `not_found` (it opens another sandbox), `origin_not_allowed`,
    * `unreachable` (nothing answers there, after five seconds), `canceled`.
    *
@@ -97,13 +124,26 @@ export class Sandbox {
    * const sandbox = await Sandbox.connect({ url: sandboxUrl, token: sessionToken });
    *
    * @example
+   * // A function lets access go on when the token ends.
+   * const sandbox = await Sandbox.connect({
+   *   url: sandboxUrl,
+   *   token: async ({ signal }) => (await fetch('/api/token', { signal })).text(),
+   * });
+   *
+   * @example
    * // After a magic link: the cookie is sent automatically.
    * const sandbox = await Sandbox.connect({ url: sandboxUrl });
    */
   static async connect(options: ConnectOptions): Promise<Sandbox> {
     const { url, token, signal } = options;
-    const credential = token === undefined ? cookieCredential : new TokenCredential(token);
-    return Sandbox.open({ url, credential }, signal);
+    toBaseUrl('url', url);
+    if (token === undefined) return Sandbox.open({ url, credential: cookieCredential }, signal);
+    if (typeof token !== 'function') {
+      return Sandbox.open({ url, credential: new TokenCredential(token) }, signal);
+    }
+    const how = { clock: systemClock, signal: signal ?? new AbortController().signal };
+    const credential = new TokenCredential(await askForToken(token, 'connect', how));
+    return Sandbox.open({ url, credential, giveToken: token }, signal);
   }
 
   /** @internal */
@@ -123,7 +163,7 @@ export class Sandbox {
   }
 
   /**
-   * Listens to changes of the connection.
+   * Listens to changes of the connection, and to the coming end of the credential.
    *
    * @returns how to take the listener off again.
    *

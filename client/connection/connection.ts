@@ -7,19 +7,19 @@ import {
   unreachable,
 } from '../errors.ts';
 import { abortError, linkController, sleep, waitFor } from './abort.ts';
+import type { Access } from './access.ts';
 import { Attempts } from './attempts.ts';
 import { Backoff } from './backoff.ts';
 import type { Clock } from './clock.ts';
 import type { CloseReason, ConnectionState } from './connection-state.ts';
 import { type Gate, newGate } from './gate.ts';
-import { askOnce, type Probe, reach } from './reach.ts';
-import type { WakeSignals } from './wake-signals.ts';
+import { askOnce } from './reach.ts';
+import { Wakefulness, type WakeSignals } from './wake-signals.ts';
 import { Watchdog } from './watchdog.ts';
 
 /** What a connection is made of. */
 export type ConnectionParts = {
-  /** Verifies the credential and, with it, the way to the gateway. */
-  readonly probe: Probe;
+  readonly access: Access;
   readonly clock: Clock;
   readonly wakeSignals: WakeSignals;
   readonly onState: (state: ConnectionState) => void;
@@ -48,7 +48,10 @@ const PROBE_LIMIT_MS = 1_500;
 export class Connection {
   readonly clock: Clock;
   readonly watchdog: Watchdog;
-  readonly #parts: ConnectionParts;
+  readonly access: Access;
+  /** Held while something waits for the network. */
+  readonly wakefulness: Wakefulness;
+  readonly #onState: (state: ConnectionState) => void;
   readonly #attempts: Attempts;
   readonly #closed = new AbortController();
   #state: ConnectionState = { state: 'connecting' };
@@ -58,20 +61,21 @@ export class Connection {
   #generation = 0;
   #probing: Promise<boolean> | undefined;
   #skipDelay: (() => void) | undefined;
-  #awake = 0;
   /** Whether the owner is giving the credential up, so that its end is no news. */
   #isLeaving = false;
-  #stopWake: (() => void) | undefined;
 
   constructor(parts: ConnectionParts) {
-    this.#parts = parts;
     this.clock = parts.clock;
+    this.access = parts.access;
+    this.#onState = parts.onState;
+    this.wakefulness = new Wakefulness(parts.wakeSignals, () => this.wake());
     this.watchdog = new Watchdog(parts.clock, () => this.wake());
     this.#attempts = new Attempts({
       clock: this.clock,
       watchdog: this.watchdog,
       onQuiet: () => void this.probe(),
     });
+    this.access.serve(this);
   }
 
   get state(): ConnectionState {
@@ -91,7 +95,7 @@ export class Connection {
     try {
       for (;;) {
         try {
-          await reach(this.#parts.probe, this.clock, caller.signal);
+          await waitFor(this.access.reach(caller.signal), caller.signal);
           break;
         } catch (error) {
           const failure = toSandboxError(error);
@@ -140,11 +144,13 @@ export class Connection {
     try {
       for (;;) {
         const generation = await this.enter(caller.signal);
+        const { replaced } = this.access;
         try {
           return await this.#attempts.run(operation, caller.signal);
         } catch (error) {
           if (caller.signal.aborted) throw abortError(caller.signal);
           const failure = toSandboxError(error);
+          if (await waitFor(this.access.recover(failure, replaced), caller.signal)) continue;
           if (!isTransient(failure) && !options.alsoRetry?.(failure)) {
             this.noteRefusal(failure);
             throw failure;
@@ -159,6 +165,11 @@ export class Connection {
       timer?.clear();
       caller.unlink();
     }
+  }
+
+  /** There is no way just now, whatever the last answer said. */
+  lose(): void {
+    this.reportFailure(this.#generation);
   }
 
   /** The way that `enter` named does not work any more. */
@@ -193,18 +204,6 @@ export class Connection {
     void this.probe();
   }
 
-  /** Listens to the platform's hints until the returned function is called. */
-  stayAwake(): () => void {
-    this.#awake += 1;
-    this.#stopWake ??= this.#parts.wakeSignals(() => this.wake());
-    return () => {
-      this.#awake -= 1;
-      if (this.#awake > 0) return;
-      this.#stopWake?.();
-      this.#stopWake = undefined;
-    };
-  }
-
   /** The owner gives the credential up: when it ends, that is as if the owner had disconnected. */
   leave(): void {
     this.#isLeaving = true;
@@ -228,15 +227,19 @@ export class Connection {
     this.#set({ state: 'closed', reason });
     this.#closed.abort(error);
     this.#gate.fail(error);
+    this.access.close();
   }
 
   async #ask(): Promise<boolean> {
     const generation = this.#generation;
+    const { replaced } = this.access;
     try {
-      await askOnce(this.#parts.probe, PROBE_LIMIT_MS, this.clock, this.closed);
+      const ask = (signal: AbortSignal) => this.access.probe(signal);
+      await askOnce(ask, PROBE_LIMIT_MS, this.clock, this.closed);
       return true;
     } catch (error) {
       const failure = toSandboxError(error);
+      if (await this.access.recover(failure, replaced)) return true;
       if (endsAccess(failure)) this.close(failure.code, failure);
       else this.reportFailure(generation);
       return false;
@@ -245,14 +248,14 @@ export class Connection {
 
   async #reconnect(): Promise<void> {
     const backoff = new Backoff(this.clock.random);
-    const sleepAgain = this.stayAwake();
+    const sleepAgain = this.wakefulness.hold();
     try {
       while (!this.closed.aborted) {
         const inMs = Math.round(backoff.next());
         this.#set({ state: 'reconnecting', attempt: backoff.attempts, inMs });
         await this.#delay(inMs);
         try {
-          await reach(this.#parts.probe, this.clock, this.closed);
+          await this.access.reach(this.closed);
           this.assumeConnected();
           return;
         } catch (error) {
@@ -280,6 +283,6 @@ export class Connection {
 
   #set(state: ConnectionState): void {
     this.#state = state;
-    this.#parts.onState(state);
+    this.#onState(state);
   }
 }
