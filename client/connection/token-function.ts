@@ -29,7 +29,7 @@ export interface TokenRequest {
 export type TokenFunction = (request: TokenRequest) => string | Promise<string>;
 
 /** How long the function may take. */
-const LIMIT_MS = 30_000;
+export const TOKEN_FUNCTION_LIMIT_MS = 30_000;
 
 /** Asks for a token. What is thrown says that the function is to blame. */
 export async function askForToken(
@@ -38,8 +38,11 @@ export async function askForToken(
   { clock, signal }: { readonly clock: Clock; readonly signal: AbortSignal },
 ): Promise<string> {
   const attempt = linkController(signal);
-  const limit = new SandboxError('deadline_exceeded', `it gave none within ${LIMIT_MS} ms`);
-  const timer = clock.setTimer(() => attempt.abort(limit), LIMIT_MS);
+  const limit = new SandboxError(
+    'deadline_exceeded',
+    `it gave none within ${TOKEN_FUNCTION_LIMIT_MS} ms`,
+  );
+  const timer = clock.setTimer(() => attempt.abort(limit), TOKEN_FUNCTION_LIMIT_MS);
   try {
     // A function that throws at once is one that fails.
     const given = (async () => giveToken({ reason, signal: attempt.signal }))();

@@ -25,7 +25,7 @@ export type TokenRenewalParts = {
 };
 
 /** How long a function that fails is asked again after the present token expired. */
-const EXPIRED_LIMIT_MS = 60_000;
+export const EXPIRED_LIMIT_MS = 60_000;
 /** A token that is refused this soon after it was taken over is replaced with a delay. */
 const SETTLED_AFTER_MS = 10_000;
 

@@ -109,6 +109,20 @@ describe('a refresh', () => {
     expect([scene.heard, scene.states]).toEqual([[], []]);
   });
 
+  it('is not repeated for a call that was sent under the old token and refused after it', async () => {
+    const { terminal, fake } = await scene.start();
+    await scene.clock.advance(9 * MINUTE - 1_000);
+    const late = scene.gateway.network.holdUnary('WriteTerminal');
+    const write = terminal.write('x');
+    await scene.clock.advance(1_000);
+    scene.tokens.revoke('token1');
+    late.pass();
+    await scene.clock.advance(0);
+    await write;
+    expect(scene.asked).toEqual(['connect', 'expiring']);
+    expect([fake.typedText, scene.heard]).toEqual(['x', []]);
+  });
+
   it('is refused for a token of another sandbox, which ends the connection', async () => {
     const { sandbox } = await scene.start();
     scene.next = () => scene.tokens.issue('foreign', { isForeign: true });
