@@ -4,6 +4,13 @@ import { ManagedSandboxes } from './managed-sandboxes.ts';
 
 export * from './index.ts';
 export {
+  type CreatedMagicLink,
+  type MagicLink,
+  type MagicLinkCreateOptions,
+  type MagicLinkListOptions,
+  MagicLinks,
+} from './magic-links.ts';
+export {
   type ExtendTimeoutOptions,
   ManagedSandbox,
   type SandboxStatus,
@@ -20,6 +27,7 @@ export {
   type Scope,
   type SessionToken,
   type SessionTokenCreateOptions,
+  type SessionTokenKind,
   type SessionTokenListOptions,
   SessionTokens,
 } from './session-tokens.ts';

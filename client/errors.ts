@@ -12,6 +12,7 @@ import { ErrorDetailSchema, ErrorReason } from '../gen/computesdk/v1/error_pb.ts
  * - `permission_denied`, `origin_not_allowed`: the credential, or the page's origin, does not allow it.
  * - `destroyed`: the sandbox or terminal was destroyed meanwhile.
  * - `limit_reached`, `too_large`: a limit that the message names; `retryAfterMs` if waiting helps.
+ * - `rate_limited`: too many calls in a short time; try again after `retryAfterMs`.
  * - `lost`: the process that held the state died and the state with it. Files are still there.
  * - `exited`: the terminal's program has ended, so it takes no input.
  * - `spawn_failed`: the shell could not be started.
@@ -49,6 +50,7 @@ export type SandboxErrorCode =
   | 'outcome_unknown'
   | 'permission_denied'
   | 'queue_full'
+  | 'rate_limited'
   | 'revoked'
   | 'sandbox_failed'
   | 'shutting_down'
@@ -123,6 +125,7 @@ const BY_REASON: Readonly<Partial<Record<number, SandboxErrorCode>>> = {
   [ErrorReason.ORIGIN_NOT_ALLOWED]: 'origin_not_allowed',
   [ErrorReason.INTERNAL]: 'internal',
   [ErrorReason.CONFLICT]: 'conflict',
+  [ErrorReason.RATE_LIMITED]: 'rate_limited',
 };
 const BY_STATUS: Readonly<Record<Code, SandboxErrorCode>> = {
   [Code.Canceled]: 'canceled',
@@ -214,11 +217,24 @@ export function isTransient(error: SandboxError): boolean {
     case 'conflict':
     case 'deadline_exceeded':
     case 'internal':
+    case 'rate_limited':
     case 'slow_reader':
     case 'unknown':
       return true;
     default:
       return isNetworkFailure(error);
+  }
+}
+
+/** Whether the credential itself is worth nothing, or not any more: another one may help. */
+export function isCredentialRefusal(error: SandboxError): boolean {
+  switch (error.code) {
+    case 'unauthenticated':
+    case 'revoked':
+    case 'expired':
+      return true;
+    default:
+      return false;
   }
 }
 
@@ -228,16 +244,13 @@ export function isTransient(error: SandboxError): boolean {
  */
 export function endsAccess(error: SandboxError): boolean {
   switch (error.code) {
-    case 'unauthenticated':
-    case 'revoked':
-    case 'expired':
     case 'permission_denied':
     case 'origin_not_allowed':
     case 'not_found':
     case 'destroyed':
       return true;
     default:
-      return false;
+      return isCredentialRefusal(error);
   }
 }
 

@@ -1,9 +1,10 @@
 import { type Client, createClient } from '@connectrpc/connect';
+import { MagicLinkService } from '../gen/computesdk/v1/magic_link_service_pb.ts';
 import { SandboxService } from '../gen/computesdk/v1/sandbox_service_pb.ts';
 import { SessionTokenService } from '../gen/computesdk/v1/session_token_service_pb.ts';
 import { type Clock, systemClock } from './connection/clock.ts';
 import { FIRST_CONTACT_LIMIT_MS, RETRY_LIMIT_MS } from './connection/connection.ts';
-import { bearerCredential, type Credential } from './connection/credential.ts';
+import { apiKeyCredential, type Credential } from './connection/credential.ts';
 import { retry } from './connection/retry.ts';
 import { httpTransport, type TransportFactory } from './connection/transport.ts';
 import { SandboxError } from './errors.ts';
@@ -24,6 +25,7 @@ export class Gateway {
   readonly url: string;
   readonly sandboxes: Client<typeof SandboxService>;
   readonly sessionTokens: Client<typeof SessionTokenService>;
+  readonly magicLinks: Client<typeof MagicLinkService>;
   readonly #parts: GatewayParts;
   readonly #credential: Credential;
   readonly #clock: Clock;
@@ -33,11 +35,12 @@ export class Gateway {
   constructor(parts: GatewayParts) {
     this.#parts = parts;
     this.#clock = parts.clock ?? systemClock;
-    this.#credential = bearerCredential(parts.apiKey, 'apiKey');
+    this.#credential = apiKeyCredential(parts.apiKey);
     this.url = toBaseUrl('gatewayUrl', parts.gatewayUrl);
     const transport = (parts.transport ?? httpTransport)(this.url, this.#credential);
     this.sandboxes = createClient(SandboxService, transport);
     this.sessionTokens = createClient(SessionTokenService, transport);
+    this.magicLinks = createClient(MagicLinkService, transport);
   }
 
   /** Makes a call that is safe to repeat, for up to 30 seconds. */

@@ -1,8 +1,15 @@
 export type { CloseReason, ConnectionState } from './connection/connection-state.ts';
 export type { GapReason } from './connection/resumable-stream.ts';
+export type { TokenFunction, TokenReason, TokenRequest } from './connection/token-function.ts';
 export type { EventMap, Listener, Unsubscribe } from './emitter.ts';
 export { SandboxError, type SandboxErrorCode, type SandboxErrorOptions } from './errors.ts';
-export { type ConnectOptions, Sandbox, type SandboxEvents } from './sandbox.ts';
+export {
+  type ConnectOptions,
+  type CredentialExpiry,
+  Sandbox,
+  type SandboxEvents,
+} from './sandbox.ts';
+export type { SignOutOptions } from './sign-out.ts';
 export type { SignalOption } from './signal-option.ts';
 export { Terminal, type TerminalStatus } from './terminal.ts';
 export type {

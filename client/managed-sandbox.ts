@@ -4,6 +4,7 @@ import {
 } from '../gen/computesdk/v1/sandbox_pb.ts';
 import { SandboxError } from './errors.ts';
 import type { Gateway } from './gateway.ts';
+import { MagicLinks } from './magic-links.ts';
 import { Sandbox } from './sandbox.ts';
 import { SessionTokens } from './session-tokens.ts';
 import type { SignalOption } from './signal-option.ts';
@@ -32,8 +33,10 @@ export class ManagedSandbox extends Sandbox {
   /** Free-form text of the owner. */
   readonly metadata: Readonly<Record<string, string>>;
   readonly createdAt: Date;
-  /** Delegated access to this sandbox. */
+  /** Delegated access to this sandbox: credentials that a front end sends. */
   readonly sessionToken: SessionTokens;
+  /** Delegated access to this sandbox: one-time addresses that sign a browser in. */
+  readonly magicLink: MagicLinks;
   readonly #gateway: Gateway;
   #status: SandboxStatus;
   #expiresAt: Date;
@@ -48,6 +51,7 @@ export class ManagedSandbox extends Sandbox {
     this.metadata = record.metadata;
     this.createdAt = toDate(record.createdAt);
     this.sessionToken = new SessionTokens(gateway, record.id);
+    this.magicLink = new MagicLinks(gateway, record.id);
     this.#status = toStatus(record.status);
     this.#expiresAt = toDate(record.expiresAt);
     this.assumeConnected();

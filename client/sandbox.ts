@@ -1,14 +1,18 @@
 /// <reference lib="esnext.disposable" preserve="true" />
-import { createClient } from '@connectrpc/connect';
+import { type Client, createClient } from '@connectrpc/connect';
 import { AuthService } from '../gen/computesdk/v1/auth_service_pb.ts';
 import { TerminalService } from '../gen/computesdk/v1/terminal_service_pb.ts';
+import { Access } from './connection/access.ts';
 import { type Clock, systemClock } from './connection/clock.ts';
 import { Connection } from './connection/connection.ts';
 import type { ConnectionState } from './connection/connection-state.ts';
-import { bearerCredential, type Credential } from './connection/credential.ts';
+import { type Credential, cookieCredential, TokenCredential } from './connection/credential.ts';
+import { askForToken, type TokenFunction } from './connection/token-function.ts';
 import { httpTransport, type TransportFactory } from './connection/transport.ts';
 import { pageWakeSignals, type WakeSignals } from './connection/wake-signals.ts';
+import { adviseOnConnect } from './credential-advice.ts';
 import { Emitter, type Listener, type Unsubscribe } from './emitter.ts';
+import { type SignOutOptions, signOut } from './sign-out.ts';
 import type { SignalOption } from './signal-option.ts';
 import type { TerminalContext } from './terminal-context.ts';
 import { Terminals } from './terminals.ts';
@@ -18,20 +22,42 @@ import { toBaseUrl } from './values.ts';
 export interface ConnectOptions extends SignalOption {
   /** The sandbox's address: `sandbox.url` of the backend. */
   readonly url: string;
-  /** A session token of this sandbox. */
-  readonly token: string;
+  /**
+   * A session token of this sandbox, or a function that gives one. Default: the cookie of a browser
+   * that a magic link signed in.
+   *
+   * A function is called when the SDK connects; in good time before a token ends (a tenth of its
+   * life, at least a minute, at most half of its life); and once after one was refused. Terminals
+   * and input go on under the new token where they were. When the function throws, it is called
+   * again, after up to 30 seconds; access ends when the old token was revoked, or expired a minute
+   * ago. Every token must be of this sandbox.
+   */
+  readonly token?: string | TokenFunction | undefined;
+}
+
+/** That a credential ends soon. */
+export interface CredentialExpiry {
+  /** When calls are refused and streams end, by the gateway's clock. */
+  readonly expiresAt: Date;
 }
 
 /** The events of a sandbox and what their listeners get. */
 export type SandboxEvents = {
   /** The connection's state changed. */
   readonly connection: readonly [state: ConnectionState];
+  /**
+   * The credential ends soon: a tenth of its life before its end, but at least a minute, and at most
+   * half of its life. Told once, and only where `token` is no function that could give another.
+   */
+  readonly expiring: readonly [event: CredentialExpiry];
 };
 
 /** What a sandbox is made of; a test puts its own in. @internal */
 export type SandboxParts = {
   readonly url: string;
   readonly credential: Credential;
+  /** Gives the tokens that follow the credential. */
+  readonly giveToken?: TokenFunction;
   readonly transport?: TransportFactory;
   readonly clock?: Clock;
   readonly wakeSignals?: WakeSignals;
@@ -53,6 +79,8 @@ export class Sandbox {
   readonly url: string;
   /** The sandbox's terminals. */
   readonly terminal: Terminals;
+  readonly #credential: Credential;
+  readonly #auth: Client<typeof AuthService>;
   readonly #connection: Connection;
   readonly #context: TerminalContext;
   readonly #emitter = new Emitter<SandboxEvents>();
@@ -62,9 +90,14 @@ export class Sandbox {
     const { credential, clock = systemClock, wakeSignals = pageWakeSignals } = parts;
     this.url = toBaseUrl('url', parts.url);
     const transport = (parts.transport ?? httpTransport)(this.url, credential);
-    const auth = createClient(AuthService, transport);
+    this.#credential = credential;
+    this.#auth = createClient(AuthService, transport);
+    const access = new Access({
+      ...{ auth: this.#auth, credential, clock, giveToken: parts.giveToken },
+      onExpiring: (expiresAt) => this.#emitter.emit('expiring', { expiresAt }),
+    });
     this.#connection = new Connection({
-      probe: (signal) => auth.whoAmI({}, { signal }),
+      access,
       clock,
       wakeSignals,
       onState: (state) => this.#emitter.emit('connection', state),
@@ -78,24 +111,49 @@ export class Sandbox {
   }
 
   /**
-   * Connects to a sandbox. Resolves when the gateway has accepted the token for this sandbox.
+   * Connects to a sandbox. Resolves when the gateway has accepted the credential for this sandbox:
+   * the token or, without one, the cookie of a browser that a magic link signed in.
    *
-   * @throws SandboxError `invalid_argument` (`field` is `url` or `token`), `unauthenticated`,
-   * `revoked` or `expired` (the token), `permission_denied` or `not_found` (it opens another
-   * sandbox), `unreachable` (nothing answers there, after five seconds), `canceled`.
+   * @throws SandboxError `invalid_argument` (`field` is `url` or `token`), `unauthenticated` (where a
+   * cookie is missing, the message names the likely causes; `cause` is what a `token` function
+   * threw), `revoked` or `expired` (the token),
+   * `permission_denied` or `not_found` (it opens another sandbox), `origin_not_allowed`,
+   * `unreachable` (nothing answers there, after five seconds), `canceled`.
    *
    * @example
    * const sandbox = await Sandbox.connect({ url: sandboxUrl, token: sessionToken });
+   *
+   * @example
+   * // A function lets access go on when the token ends.
+   * const sandbox = await Sandbox.connect({
+   *   url: sandboxUrl,
+   *   token: async ({ signal }) => (await fetch('/api/token', { signal })).text(),
+   * });
+   *
+   * @example
+   * // After a magic link: the cookie is sent automatically.
+   * const sandbox = await Sandbox.connect({ url: sandboxUrl });
    */
   static async connect(options: ConnectOptions): Promise<Sandbox> {
     const { url, token, signal } = options;
-    return Sandbox.open({ url, credential: bearerCredential(token, 'token') }, signal);
+    toBaseUrl('url', url);
+    if (token === undefined) return Sandbox.open({ url, credential: cookieCredential }, signal);
+    if (typeof token !== 'function') {
+      return Sandbox.open({ url, credential: new TokenCredential(token) }, signal);
+    }
+    const how = { clock: systemClock, signal: signal ?? new AbortController().signal };
+    const credential = new TokenCredential(await askForToken(token, 'connect', how));
+    return Sandbox.open({ url, credential, giveToken: token }, signal);
   }
 
   /** @internal */
   static async open(parts: SandboxParts, signal?: AbortSignal): Promise<Sandbox> {
     const sandbox = new Sandbox(parts);
-    await sandbox.#connection.open(signal);
+    try {
+      await sandbox.#connection.open(signal);
+    } catch (error) {
+      throw adviseOnConnect(error, { url: sandbox.url, credential: parts.credential });
+    }
     return sandbox;
   }
 
@@ -105,7 +163,7 @@ export class Sandbox {
   }
 
   /**
-   * Listens to changes of the connection.
+   * Listens to changes of the connection, and to the coming end of the credential.
    *
    * @returns how to take the listener off again.
    *
@@ -149,6 +207,28 @@ export class Sandbox {
   /** The same as {@link Sandbox.disconnect}. */
   close(): Promise<void> {
     return this.disconnect();
+  }
+
+  /**
+   * Signs the browser out of this sandbox, or of every sandbox that it was signed in to, and
+   * disconnects. Its session token is revoked, which ends what other tabs have open with it too.
+   * Only for a sandbox that was connected without a token, by the cookie of a magic link.
+   *
+   * @throws SandboxError `failed_precondition` (it was connected with a token: have your backend
+   * revoke that, with `sessionToken.revoke`), `unreachable` (after 30 seconds; nothing was
+   * disconnected), `canceled`.
+   *
+   * @example
+   * await sandbox.signOut();
+   * location.assign('/');
+   */
+  async signOut(options: SignOutOptions = {}): Promise<void> {
+    await signOut(options, {
+      auth: this.#auth,
+      connection: this.#connection,
+      credential: this.#credential,
+    });
+    await this.disconnect();
   }
 
   /** `await using sandbox = …` disconnects at the end of the block, where the language has it. */

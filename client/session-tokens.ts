@@ -1,4 +1,7 @@
-import type { SessionToken as TokenRecord } from '../gen/computesdk/v1/session_token_pb.ts';
+import {
+  type SessionToken as TokenRecord,
+  SessionTokenKind as WireTokenKind,
+} from '../gen/computesdk/v1/session_token_pb.ts';
 import { newRequestId } from './connection/request-id.ts';
 import { SandboxError } from './errors.ts';
 import type { Gateway } from './gateway.ts';
@@ -18,12 +21,17 @@ export type Scope =
   | 'terminal:write'
   | 'watch:read';
 
+/** How a session token came to be. `magic_link`: its secret is the cookie of one browser. */
+export type SessionTokenKind = 'created' | 'magic_link';
+
 /** The record of a session token, without the secret. */
 export interface SessionToken {
   /** Names the token. Not a secret. */
   readonly id: string;
   /** The sandbox that it opens. */
   readonly sandboxId: string;
+  /** How it came to be: by `sessionToken.create`, or by the use of a magic link. */
+  readonly kind: SessionTokenKind;
   /** Free text of whoever created it. Empty if none was given. */
   readonly description: string;
   /** What it allows, in alphabetical order. */
@@ -157,6 +165,7 @@ function toSessionToken(record: TokenRecord | undefined): SessionToken {
   return {
     id: record.id,
     sandboxId: record.sandboxId,
+    kind: record.kind === WireTokenKind.MAGIC_LINK ? 'magic_link' : 'created',
     description: record.description,
     scopes: record.scopes,
     createdAt: toDate(record.createdAt),

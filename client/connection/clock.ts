@@ -2,6 +2,8 @@
 export interface Clock {
   /** Monotonic time in milliseconds. */
   now(): number;
+  /** Milliseconds since the epoch, as this machine believes. It may be wrong, and jump. */
+  epochMs(): number;
   /**
    * Calls `task` once after `delayMs`. A background timer does not keep a Node.js process alive.
    */
@@ -19,6 +21,7 @@ export interface Timer {
 /** The platform's clock. */
 export const systemClock: Clock = {
   now: () => performance.now(),
+  epochMs: () => Date.now(),
   setTimer(task, delayMs, options) {
     const timer: unknown = setTimeout(task, delayMs);
     if (options?.background && isNodeTimer(timer)) timer.unref();

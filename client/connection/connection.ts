@@ -7,18 +7,19 @@ import {
   unreachable,
 } from '../errors.ts';
 import { abortError, linkController, sleep, waitFor } from './abort.ts';
+import type { Access } from './access.ts';
+import { Attempts } from './attempts.ts';
 import { Backoff } from './backoff.ts';
 import type { Clock } from './clock.ts';
 import type { CloseReason, ConnectionState } from './connection-state.ts';
 import { type Gate, newGate } from './gate.ts';
-import { askOnce, type Probe, reach } from './reach.ts';
-import type { WakeSignals } from './wake-signals.ts';
+import { askOnce } from './reach.ts';
+import { Wakefulness, type WakeSignals } from './wake-signals.ts';
 import { Watchdog } from './watchdog.ts';
 
 /** What a connection is made of. */
 export type ConnectionParts = {
-  /** Verifies the credential and, with it, the way to the gateway. */
-  readonly probe: Probe;
+  readonly access: Access;
   readonly clock: Clock;
   readonly wakeSignals: WakeSignals;
   readonly onState: (state: ConnectionState) => void;
@@ -39,8 +40,6 @@ export const RETRY_LIMIT_MS = 30_000;
 export const FIRST_CONTACT_LIMIT_MS = 5_000;
 /** How long a question to a connection that may be dead is waited for. */
 const PROBE_LIMIT_MS = 1_500;
-/** Calls open for longer than this when the connection came back are asked again. */
-const HUNG_AFTER_MS = 1_000;
 
 /**
  * The way to one sandbox, shared by all its streams and calls. When one of them fails by the
@@ -49,10 +48,12 @@ const HUNG_AFTER_MS = 1_000;
 export class Connection {
   readonly clock: Clock;
   readonly watchdog: Watchdog;
-  readonly #parts: ConnectionParts;
+  readonly access: Access;
+  /** Held while something waits for the network. */
+  readonly wakefulness: Wakefulness;
+  readonly #onState: (state: ConnectionState) => void;
+  readonly #attempts: Attempts;
   readonly #closed = new AbortController();
-  /** Calls under way, with the time they started. */
-  readonly #attempts = new Map<{ abort(reason: unknown): void }, number>();
   #state: ConnectionState = { state: 'connecting' };
   /** Closed while there is no way; a new one for every interruption. */
   #gate: Gate = newGate();
@@ -60,13 +61,21 @@ export class Connection {
   #generation = 0;
   #probing: Promise<boolean> | undefined;
   #skipDelay: (() => void) | undefined;
-  #awake = 0;
-  #stopWake: (() => void) | undefined;
+  /** Whether the owner is giving the credential up, so that its end is no news. */
+  #isLeaving = false;
 
   constructor(parts: ConnectionParts) {
-    this.#parts = parts;
     this.clock = parts.clock;
+    this.access = parts.access;
+    this.#onState = parts.onState;
+    this.wakefulness = new Wakefulness(parts.wakeSignals, () => this.wake());
     this.watchdog = new Watchdog(parts.clock, () => this.wake());
+    this.#attempts = new Attempts({
+      clock: this.clock,
+      watchdog: this.watchdog,
+      onQuiet: () => void this.probe(),
+    });
+    this.access.serve(this);
   }
 
   get state(): ConnectionState {
@@ -86,11 +95,11 @@ export class Connection {
     try {
       for (;;) {
         try {
-          await reach(this.#parts.probe, this.clock, caller.signal);
+          await waitFor(this.access.reach(caller.signal), caller.signal);
           break;
         } catch (error) {
           const failure = toSandboxError(error);
-          const delayMs = backoff.next();
+          const delayMs = Math.max(backoff.next(), failure.retryAfterMs ?? 0);
           const waitedMs = this.clock.now() - startedMs;
           if (!isTransient(failure) || waitedMs + delayMs > FIRST_CONTACT_LIMIT_MS) {
             this.close(failure.code, failure);
@@ -111,10 +120,7 @@ export class Connection {
     this.#generation += 1;
     this.#set({ state: 'connected' });
     this.#gate.open();
-    const hungBefore = this.clock.now() - HUNG_AFTER_MS;
-    for (const [attempt, startedMs] of this.#attempts) {
-      if (startedMs < hungBefore) attempt.abort(unreachable('the connection was replaced'));
-    }
+    this.#attempts.abortHung();
   }
 
   /** Waits until there is a way, and names it. */
@@ -138,11 +144,13 @@ export class Connection {
     try {
       for (;;) {
         const generation = await this.enter(caller.signal);
+        const { replaced } = this.access;
         try {
-          return await this.#attempt(operation, caller.signal);
+          return await this.#attempts.run(operation, caller.signal);
         } catch (error) {
           if (caller.signal.aborted) throw abortError(caller.signal);
           const failure = toSandboxError(error);
+          if (await waitFor(this.access.recover(failure, replaced), caller.signal)) continue;
           if (!isTransient(failure) && !options.alsoRetry?.(failure)) {
             this.noteRefusal(failure);
             throw failure;
@@ -157,6 +165,11 @@ export class Connection {
       timer?.clear();
       caller.unlink();
     }
+  }
+
+  /** There is no way just now, whatever the last answer said. */
+  lose(): void {
+    this.reportFailure(this.#generation);
   }
 
   /** The way that `enter` named does not work any more. */
@@ -191,58 +204,42 @@ export class Connection {
     void this.probe();
   }
 
-  /** Listens to the platform's hints until the returned function is called. */
-  stayAwake(): () => void {
-    this.#awake += 1;
-    this.#stopWake ??= this.#parts.wakeSignals(() => this.wake());
-    return () => {
-      this.#awake -= 1;
-      if (this.#awake > 0) return;
-      this.#stopWake?.();
-      this.#stopWake = undefined;
-    };
+  /** The owner gives the credential up: when it ends, that is as if the owner had disconnected. */
+  leave(): void {
+    this.#isLeaving = true;
+  }
+
+  /** The owner could not give the credential up. */
+  stay(): void {
+    this.#isLeaving = false;
   }
 
   /** Ends it for good. Idempotent. */
   close(reason: CloseReason, cause?: SandboxError): void {
     if (this.closed.aborted) return;
+    if (this.#isLeaving && cause) {
+      this.close('disconnected');
+      return;
+    }
     const error = cause
       ? new SandboxError('access_ended', `access to the sandbox ended: ${cause.message}`, { cause })
       : new SandboxError('closed', 'the sandbox was disconnected');
     this.#set({ state: 'closed', reason });
     this.#closed.abort(error);
     this.#gate.fail(error);
-  }
-
-  async #attempt<T>(
-    operation: (signal: AbortSignal) => Promise<T>,
-    signal: AbortSignal,
-  ): Promise<T> {
-    const attempt = linkController(signal);
-    this.#attempts.set(attempt, this.clock.now());
-    const watch = this.watchdog.watch({
-      onQuiet: () => void this.probe(),
-      // The probe decides about the connection; a call that hangs on a good one is just repeated.
-      onDead: () => attempt.abort(new SandboxError('deadline_exceeded', 'no answer within 12 s')),
-    });
-    try {
-      return await operation(attempt.signal);
-    } catch (error) {
-      throw attempt.signal.aborted ? abortError(attempt.signal) : error;
-    } finally {
-      watch.stop();
-      this.#attempts.delete(attempt);
-      attempt.unlink();
-    }
+    this.access.close();
   }
 
   async #ask(): Promise<boolean> {
     const generation = this.#generation;
+    const { replaced } = this.access;
     try {
-      await askOnce(this.#parts.probe, PROBE_LIMIT_MS, this.clock, this.closed);
+      const ask = (signal: AbortSignal) => this.access.probe(signal);
+      await askOnce(ask, PROBE_LIMIT_MS, this.clock, this.closed);
       return true;
     } catch (error) {
       const failure = toSandboxError(error);
+      if (await this.access.recover(failure, replaced)) return true;
       if (endsAccess(failure)) this.close(failure.code, failure);
       else this.reportFailure(generation);
       return false;
@@ -251,14 +248,14 @@ export class Connection {
 
   async #reconnect(): Promise<void> {
     const backoff = new Backoff(this.clock.random);
-    const sleepAgain = this.stayAwake();
+    const sleepAgain = this.wakefulness.hold();
     try {
       while (!this.closed.aborted) {
         const inMs = Math.round(backoff.next());
         this.#set({ state: 'reconnecting', attempt: backoff.attempts, inMs });
         await this.#delay(inMs);
         try {
-          await reach(this.#parts.probe, this.clock, this.closed);
+          await this.access.reach(this.closed);
           this.assumeConnected();
           return;
         } catch (error) {
@@ -286,6 +283,6 @@ export class Connection {
 
   #set(state: ConnectionState): void {
     this.#state = state;
-    this.#parts.onState(state);
+    this.#onState(state);
   }
 }

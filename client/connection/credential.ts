@@ -2,22 +2,66 @@ import { invalidArgument } from '../errors.ts';
 
 /** What proves to the gateway who calls. */
 export interface Credential {
-  /** Puts the credential on the header of a call. Runs before every call and every attempt. */
-  authorize(header: Headers): void | Promise<void>;
+  /** What it is. A cookie is the browser's to keep and to send. */
+  readonly kind: 'api_key' | 'cookie' | 'token';
   /** Whether the browser sends its cookies along. */
   readonly cookies: 'omit' | 'include';
+  /** Puts the credential on the header of a call, at every attempt, unless the call brought its own. */
+  authorize(header: Headers): void;
 }
 
 /** Printable ASCII without spaces: what both JWTs and API keys are made of. */
 const TOKEN = /^[\x21-\x7e]+$/;
 
-/** A session token or an API key. `field` is how the caller spells the argument. */
-export function bearerCredential(token: string, field: string): Credential {
-  if (typeof token !== 'string' || !TOKEN.test(token)) {
-    throw invalidArgument(field, 'must be a string of printable characters without spaces');
-  }
+/** The cookie of a browser that a magic link signed in. */
+export const cookieCredential: Credential = {
+  kind: 'cookie',
+  cookies: 'include',
+  authorize: () => {},
+};
+
+/** The API key of a workspace. For backends. */
+export function apiKeyCredential(apiKey: string): Credential {
+  const { authorization } = bearer(checkToken('apiKey', apiKey));
   return {
-    authorize: (header) => header.set('Authorization', `Bearer ${token}`),
+    kind: 'api_key',
     cookies: 'omit',
+    authorize: (header) => header.set('authorization', authorization),
   };
+}
+
+/** A session token, which a newer one can replace. */
+export class TokenCredential implements Credential {
+  readonly kind = 'token';
+  readonly cookies = 'omit';
+  #token: string;
+
+  constructor(token: string) {
+    this.#token = checkToken('token', token);
+  }
+
+  /** The token that calls are made with from now on. */
+  get token(): string {
+    return this.#token;
+  }
+
+  replace(token: string): void {
+    this.#token = token;
+  }
+
+  authorize(header: Headers): void {
+    if (header.has('authorization')) return;
+    header.set('authorization', bearer(this.#token).authorization);
+  }
+}
+
+/** The header of a call that is made with this token, whatever the credential is. */
+export function bearer(token: string): { readonly authorization: string } {
+  return { authorization: `Bearer ${token}` };
+}
+
+/** Throws unless it can be a token. The message does not repeat it. `field` is how the caller spells it. */
+export function checkToken(field: string, token: unknown): string {
+  if (typeof token === 'string' && TOKEN.test(token)) return token;
+  throw invalidArgument(field, 'must be a string of printable characters without spaces');
 }

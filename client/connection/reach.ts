@@ -57,17 +57,17 @@ export function reach(probe: Probe, clock: Clock, signal: AbortSignal): Promise<
 }
 
 /** Asks once and waits `limitMs` at the most. */
-export async function askOnce(
-  probe: Probe,
+export async function askOnce<T>(
+  question: (signal: AbortSignal) => Promise<T>,
   limitMs: number,
   clock: Clock,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<T> {
   const attempt = linkController(signal);
   const limit = unreachable(`no answer within ${limitMs} ms`);
   const timer = clock.setTimer(() => attempt.abort(limit), limitMs);
   try {
-    await probe(attempt.signal);
+    return await question(attempt.signal);
   } catch (error) {
     throw attempt.signal.aborted ? abortError(attempt.signal) : toSandboxError(error);
   } finally {

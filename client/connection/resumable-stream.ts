@@ -5,7 +5,7 @@ import {
   toSandboxError,
   unreachable,
 } from '../errors.ts';
-import { abortError, linkController, sleep } from './abort.ts';
+import { abortError, linkController, sleep, waitFor } from './abort.ts';
 import { Backoff } from './backoff.ts';
 import type { Connection } from './connection.ts';
 
@@ -104,14 +104,19 @@ export class ResumableStream<T> {
    */
   async run(signal: AbortSignal): Promise<void> {
     const backoff = new Backoff(this.#connection.clock.random);
-    const stopWaking = this.#connection.stayAwake();
+    const stopWaking = this.#connection.wakefulness.hold();
     const reader = linkController(signal, this.#connection.closed);
     try {
       for (;;) {
         const generation = await this.#connection.enter(reader.signal);
-        const failure = await this.#read(reader.signal, backoff);
+        const { replaced } = this.#connection.access;
+        const failure = await this.#read({ signal: reader.signal, replaced }, backoff);
         if (!failure) return;
         if (reader.signal.aborted) throw abortError(reader.signal);
+        // Whatever it failed by: it is opened again, under another credential.
+        if (replaced.aborted) continue;
+        const recovery = this.#connection.access.recover(failure, replaced);
+        if (await waitFor(recovery, reader.signal)) continue;
         if (!this.#isWorthRetrying(failure)) throw failure;
         if (isNetworkFailure(failure)) this.#connection.reportFailure(generation);
         const delayMs = Math.max(backoff.next(), failure.retryAfterMs ?? 0);
@@ -130,9 +135,12 @@ export class ResumableStream<T> {
   }
 
   /** Reads one connection's worth. Returns why it broke, or nothing after the last event. */
-  async #read(signal: AbortSignal, backoff: Backoff): Promise<SandboxError | undefined> {
+  async #read(
+    { signal, replaced }: { readonly signal: AbortSignal; readonly replaced: AbortSignal },
+    backoff: Backoff,
+  ): Promise<SandboxError | undefined> {
     // `break` and `return` do not cancel a call, only its signal does: one controller a stream.
-    const attempt = linkController(signal);
+    const attempt = linkController(signal, replaced);
     const watch = this.#connection.watchdog.watch({
       onQuiet: () => void this.#connection.probe(),
       onDead: () => attempt.abort(unreachable('the stream was silent for 12 s')),

@@ -7,8 +7,8 @@ export type TransportFactory = (baseUrl: string, credential: Credential) => Tran
 
 /** Calls over fetch(): binary, because JSON costs six times as much. */
 export const httpTransport: TransportFactory = (baseUrl, credential) => {
-  const authorize: Interceptor = (next) => async (request) => {
-    await credential.authorize(request.header);
+  const authorize: Interceptor = (next) => (request) => {
+    credential.authorize(request.header);
     return next(request);
   };
   return createConnectTransport({

@@ -19,3 +19,28 @@ export const pageWakeSignals: WakeSignals = (onWake) => {
     page?.removeEventListener('resume', onWake);
   };
 };
+
+/** Listens to the platform's hints as long as somebody holds it. */
+export class Wakefulness {
+  readonly #signals: WakeSignals;
+  readonly #onWake: () => void;
+  #holders = 0;
+  #stop: (() => void) | undefined;
+
+  constructor(signals: WakeSignals, onWake: () => void) {
+    this.#signals = signals;
+    this.#onWake = onWake;
+  }
+
+  /** Holds it until the returned function is called, once. */
+  hold(): () => void {
+    this.#holders += 1;
+    this.#stop ??= this.#signals(this.#onWake);
+    return () => {
+      this.#holders -= 1;
+      if (this.#holders > 0) return;
+      this.#stop?.();
+      this.#stop = undefined;
+    };
+  }
+}

@@ -14,12 +14,18 @@ export const SCOPES = [
 /** One thing that a session token can allow. */
 export type Scope = (typeof SCOPES)[number];
 
+/** Whom a caller acts as. */
+export type Actor = {
+  /** Whom what it makes belongs to. Stays the same however often the token is refreshed. */
+  readonly subject: string;
+  /** Whose things are its own: `subject` first, then those of tokens whose place its own one took. */
+  readonly subjects: readonly string[];
+};
+
 /** Whoever makes a call, as the gateway established it. This, never a credential, is what enters a box. */
-export type Principal = {
+export type Principal = Actor & {
   /** Id of the session token or API key. Not a secret. */
   readonly id: string;
-  /** Stays the same when the token is refreshed; writers are bound to it. */
-  readonly subject: string;
   readonly scopes: readonly Scope[];
 };
 

@@ -4,6 +4,7 @@ import type { Logger } from '../core/log.ts';
 import { Authenticator } from './auth/authenticator.ts';
 import { BrowserSessions } from './auth/browser-sessions.ts';
 import { CallAuthentication } from './auth/call-authentication.ts';
+import { CredentialRefresh } from './auth/credential-refresh.ts';
 import { LinkRedemption } from './auth/link-redemption.ts';
 import { MagicLinks } from './auth/magic-links.ts';
 import type { RedirectOrigins } from './auth/redirect-url.ts';
@@ -35,6 +36,7 @@ export class Access {
   readonly links: MagicLinks;
   readonly redemption: LinkRedemption;
   readonly sessions: BrowserSessions;
+  readonly refresh: CredentialRefresh;
   readonly authentication: CallAuthentication;
   readonly #options: AccessOptions;
   /** Checks API keys and the text of session tokens. */
@@ -53,6 +55,10 @@ export class Access {
     this.bearer = bearer;
     this.tokens = new SessionTokens({
       ...{ store: store.sessionTokens, signer, usage, clock, requireSandbox, onEnded },
+    });
+    this.refresh = new CredentialRefresh({
+      ...{ store: store.sessionTokens, signer, clock },
+      onChanged: (tokenId) => bearer.renewToken(tokenId),
     });
     this.sessions = new BrowserSessions({
       ...{ store: store.browserSessions, bearer, usage, clock, onEnded },

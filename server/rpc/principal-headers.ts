@@ -3,6 +3,7 @@ import { isScope, type Principal } from '../core/principal.ts';
 /** Headers that tell an agent who calls. The gateway drops what a client sent under these names. */
 const ID = 'x-computesdk-principal';
 const SUBJECT = 'x-computesdk-subject';
+const SUBJECTS = 'x-computesdk-subjects';
 const SCOPES = 'x-computesdk-scopes';
 
 /** The headers for a call that enters a box. */
@@ -10,15 +11,19 @@ export function principalToHeaders(principal: Principal): Record<string, string>
   return {
     [ID]: principal.id,
     [SUBJECT]: principal.subject,
+    [SUBJECTS]: principal.subjects.join(' '),
     [SCOPES]: principal.scopes.join(' '),
   };
 }
 
 /** The caller as the gateway named it. Missing headers give a caller that may do nothing. */
 export function principalFromHeaders(headers: Headers): Principal {
+  const subject = headers.get(SUBJECT) ?? '';
   return {
     id: headers.get(ID) ?? '',
-    subject: headers.get(SUBJECT) ?? '',
+    subject,
+    // A gateway of the version before sends one subject only.
+    subjects: headers.get(SUBJECTS)?.split(' ') ?? [subject],
     scopes: (headers.get(SCOPES) ?? '').split(' ').filter(isScope),
   };
 }

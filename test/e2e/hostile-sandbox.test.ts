@@ -150,6 +150,7 @@ describe("a hostile process in the agent's place", () => {
       cookie: `canary=${COOKIE}`,
       'x-computesdk-principal': FORGED,
       'x-computesdk-subject': FORGED,
+      'x-computesdk-subjects': FORGED,
       'x-computesdk-scopes': FORGED,
       'x-forwarded-for': FORGED,
       'proxy-authorization': `Basic ${FORGED}`,

@@ -29,6 +29,20 @@ export async function open(url: string, token: string): Promise<string> {
   return terminal.id;
 }
 
+export async function renewed(url: string, next: () => Promise<string>): Promise<Sandbox> {
+  const sandbox = await Sandbox.connect({ url, token: next });
+  await Sandbox.connect({ url, token: ({ reason, signal }) => reason + String(signal.aborted) });
+  sandbox.on('connection', ({ state }) => state);
+  return sandbox;
+}
+
+export async function byCookie(url: string): Promise<void> {
+  const sandbox = await Sandbox.connect({ url });
+  sandbox.on('expiring', ({ expiresAt }) => expiresAt.getTime());
+  await sandbox.signOut();
+  await sandbox.signOut({ all: true });
+}
+
 export function explain(error: unknown): string {
   return error instanceof SandboxError ? error.code : 'unknown';
 }
@@ -47,6 +61,12 @@ export async function invite(): Promise<{ sandboxUrl: string; token: string }> {
     return [line, times];
   });
   await sandbox.sessionToken.revoke(session.id);
+  const link = await sandbox.magicLink.create({
+    redirectUrl: '/workspace',  // Where to redirect after auth
+  });
+  const text: string = \`\${link.url} \${link.expiresAt} \${session.kind}\`;
+  for await (const page of sandbox.magicLink.pages()) page.map(({ usedAt }) => usedAt ?? text);
+  await sandbox.magicLink.revoke(link.id);
   return { sandboxUrl: sandbox.url, token: session.token };
 }
 `;

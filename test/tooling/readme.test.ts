@@ -3,9 +3,12 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { expect, test } from 'vitest';
 import { MAX_QUEUED_BYTES } from '../../client/connection/input-queue.ts';
+import { TOKEN_FUNCTION_LIMIT_MS } from '../../client/connection/token-function.ts';
+import { EXPIRED_LIMIT_MS } from '../../client/connection/token-renewal.ts';
 import { DEAD_AFTER_MS } from '../../client/connection/watchdog.ts';
 import { TERMINAL_LIMITS } from '../../server/agent/terminal/limits.ts';
 import * as bounds from '../../server/core/bounds.ts';
+import { MAX_SUBJECTS } from '../../server/gateway/auth/credential-refresh.ts';
 import {
   DEFAULT_EXPIRES_IN_MS,
   MAX_DESCRIPTION_CHARS,
@@ -38,6 +41,7 @@ const LIMITS: Readonly<Record<string, unknown>> = {
   DEFAULT_EXPIRES_IN_MS,
   DEFAULT_EXTENSION_MS,
   DEFAULT_TIMEOUT_MS,
+  EXPIRED_LIMIT_MS,
   MAX_DEATHS,
   MAX_DESCRIPTION_CHARS,
   MAX_LIVE_TOKENS,
@@ -47,8 +51,10 @@ const LIMITS: Readonly<Record<string, unknown>> = {
   MAX_SANDBOXES,
   MAX_STALL_MS,
   MAX_STREAMS_PER_SANDBOX,
+  MAX_SUBJECTS,
   MAX_UNARY_CALLS_PER_SANDBOX,
   REQUEST_MEMORY_MS,
+  TOKEN_FUNCTION_LIMIT_MS,
 };
 
 const UNITS: Readonly<Record<string, number>> = {

@@ -31,12 +31,12 @@ export function terminalService(terminals: TerminalRegistry): ServiceImpl<typeof
     }),
     attachTerminal: (request, context) => attach(terminals, request, context),
     acknowledgeTerminal({ terminalId, readerId, cursor }, context) {
-      const { subject } = callerOf(context);
-      terminals.get(terminalId).readers.acknowledge({ readerId, subject, cursor: Number(cursor) });
+      const actor = callerOf(context);
+      terminals.get(terminalId).readers.acknowledge({ readerId, actor, cursor: Number(cursor) });
       return {};
     },
     detachTerminal({ terminalId, readerId }, context) {
-      terminals.get(terminalId).readers.detach({ readerId, subject: callerOf(context).subject });
+      terminals.get(terminalId).readers.detach({ readerId, actor: callerOf(context) });
       return {};
     },
     writeTerminal: (request, context) => write(terminals, request, context),
@@ -60,14 +60,14 @@ async function* attach(
   request: AttachTerminalRequest,
   context: HandlerContext,
 ) {
-  const { subject, scopes } = callerOf(context);
+  const actor = callerOf(context);
   const session = terminals.get(request.terminalId);
-  const writerId = scopes.includes('terminal:write')
-    ? session.writers.open(subject, request.writerId)
+  const writerId = actor.scopes.includes('terminal:write')
+    ? session.writers.open(actor, request.writerId)
     : '';
   const { readerId, incarnation, acknowledges, cursor, lease } = request;
   const stream = session.attach({
-    ...{ subject, readerId, incarnation, acknowledges, writerId },
+    ...{ actor, readerId, incarnation, acknowledges, writerId },
     ...(cursor !== undefined && { cursor: Number(cursor) }),
     ...(lease && { leaseMs: durationMs(lease) }),
     disconnect: context.values.get(disconnectKey),
@@ -97,8 +97,8 @@ async function write(
     return { duplicate: false };
   }
   if (writerId === '') throw invalidArgument('writerId', 'is needed for numbered input');
-  const { subject } = callerOf(context);
-  return untilAborted(writers.write({ writerId, subject, sequence, data }), context.signal);
+  const actor = callerOf(context);
+  return untilAborted(writers.write({ writerId, actor, sequence, data }), context.signal);
 }
 
 function createOptions(request: CreateTerminalRequest) {

@@ -1,6 +1,7 @@
 import type { Clock } from '../../core/clock.ts';
 import { DomainError, invalidArgument } from '../../core/domain-error.ts';
 import { newId } from '../../core/id.ts';
+import type { Actor } from '../../core/principal.ts';
 import type { Quota } from '../../core/quota.ts';
 import type { TerminalLimits } from './limits.ts';
 import { Reader } from './reader.ts';
@@ -20,7 +21,7 @@ export type ReaderTableOptions = {
 
 /** Where and how a reader wants to read. */
 export type AttachOptions = {
-  readonly subject: string;
+  readonly actor: Actor;
   /** Empty for a new reader. */
   readonly readerId: string;
   /** Position of the first byte wanted; absent for the oldest held. */
@@ -61,8 +62,8 @@ export class ReaderTable {
   }
 
   /** Makes a reader that is waited for from the beginning on, and returns its id. The lease was checked. */
-  reserve(subject: string, leaseMs: number): string {
-    const reader = this.#add(subject);
+  reserve(actor: Actor, leaseMs: number): string {
+    const reader = this.#add(actor);
     reader.lease(leaseMs);
     return reader.id;
   }
@@ -100,9 +101,9 @@ export class ReaderTable {
   }
 
   /** Takes note of how far a reader has come. Throws NOT_FOUND, CURSOR_OUT_OF_RANGE. */
-  acknowledge(options: { readerId: string; subject: string; cursor: number }): void {
-    const reader = this.#readers.get(options.readerId);
-    if (reader?.subject !== options.subject) {
+  acknowledge(options: { readerId: string; actor: Actor; cursor: number }): void {
+    const reader = this.#find(options);
+    if (!reader) {
       throw new DomainError('NOT_FOUND', 'readerId: the terminal knows no such reader', {
         field: 'readerId',
       });
@@ -114,9 +115,9 @@ export class ReaderTable {
   }
 
   /** Ends a reader for good. Does nothing for one that is unknown or another's. */
-  detach(options: { readerId: string; subject: string }): void {
-    const reader = this.#readers.get(options.readerId);
-    if (reader?.subject !== options.subject) return;
+  detach(options: { readerId: string; actor: Actor }): void {
+    const reader = this.#find(options);
+    if (!reader) return;
     this.#forget(reader);
     this.#options.onMoved();
   }
@@ -131,10 +132,15 @@ export class ReaderTable {
     for (const reader of this.#readers.values()) if (!reader.stream) this.#forget(reader);
   }
 
+  #find({ readerId, actor }: { readerId: string; actor: Actor }): Reader | undefined {
+    const reader = this.#readers.get(readerId);
+    return reader && actor.subjects.includes(reader.subject) ? reader : undefined;
+  }
+
   #readerFor(options: AttachOptions): Reader {
-    const known = this.#readers.get(options.readerId);
-    if (known?.subject !== options.subject) {
-      const reader = this.#add(options.subject);
+    const known = this.#find(options);
+    if (!known) {
+      const reader = this.#add(options.actor);
       // It was here once, and was forgotten since.
       if (options.readerId !== '') reader.gapReason = 'LEASE_EXPIRED';
       return reader;
@@ -144,7 +150,7 @@ export class ReaderTable {
     return known;
   }
 
-  #add(subject: string): Reader {
+  #add({ subject }: Actor): Reader {
     const { clock, limits, onMoved } = this.#options;
     if (this.#readers.size >= limits.readers) {
       const oldest =

@@ -1,5 +1,6 @@
 import type { Clock } from '../../core/clock.ts';
 import { DomainError, invalidArgument } from '../../core/domain-error.ts';
+import type { Actor } from '../../core/principal.ts';
 
 /** Longest request id, in characters. */
 const MAX_ID_CHARS = 128;
@@ -20,16 +21,18 @@ export class RecentRequests<T> {
     this.#limit = options.limit;
   }
 
-  /** The result of the same subject's request of the same id, or that of `task`. An empty id is never the same. */
-  run(options: { subject: string; requestId: string }, task: () => Promise<T>): Promise<T> {
-    const { subject, requestId } = options;
+  /** The result of the actor's earlier request of the same id, or that of `task`. An empty id is never the same. */
+  run(options: { actor: Actor; requestId: string }, task: () => Promise<T>): Promise<T> {
+    const { actor, requestId } = options;
     if (requestId === '') return task();
     if (requestId.length > MAX_ID_CHARS)
       throw invalidArgument('requestId', `must be at most ${MAX_ID_CHARS} characters`);
     this.#forgetOld();
-    const key = `${subject}\0${requestId}`;
-    const known = this.#entries.get(key);
-    if (known) return known.result;
+    // The retry may come with a newer token than the request did.
+    for (const subject of actor.subjects) {
+      const known = this.#entries.get(keyOf(subject, requestId));
+      if (known) return known.result;
+    }
     if (this.#entries.size >= this.#limit) {
       throw new DomainError(
         'LIMIT_REACHED',
@@ -37,6 +40,7 @@ export class RecentRequests<T> {
       );
     }
     const result = task();
+    const key = keyOf(actor.subject, requestId);
     this.#entries.set(key, { at: this.#clock.monotonic(), result });
     result.catch(() => this.#entries.delete(key));
     return result;
@@ -49,4 +53,8 @@ export class RecentRequests<T> {
       this.#entries.delete(key);
     }
   }
+}
+
+function keyOf(subject: string, requestId: string): string {
+  return `${subject}\0${requestId}`;
 }

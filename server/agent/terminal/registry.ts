@@ -1,7 +1,7 @@
 import type { Clock, Timer } from '../../core/clock.ts';
 import { DomainError, invalidArgument } from '../../core/domain-error.ts';
 import { isId, newId } from '../../core/id.ts';
-import type { Principal } from '../../core/principal.ts';
+import type { Actor, Principal } from '../../core/principal.ts';
 import { Quota } from '../../core/quota.ts';
 import { TERMINAL_LIMITS, type TerminalLimits } from './limits.ts';
 import { startPty } from './node-pty.ts';
@@ -83,9 +83,8 @@ export class TerminalRegistry {
 
   /** Starts a program. A repeated `requestId` gives the same terminal. Throws SPAWN_FAILED, LIMIT_REACHED. */
   create(principal: Principal, options: CreateTerminalOptions): Promise<CreatedTerminal> {
-    const { subject } = principal;
-    return this.#requests.run({ subject, requestId: options.requestId }, () =>
-      this.#create(subject, options),
+    return this.#requests.run({ actor: principal, requestId: options.requestId }, () =>
+      this.#create(principal, options),
     );
   }
 
@@ -125,7 +124,7 @@ export class TerminalRegistry {
     await endFamily({ leaders, mark: `trm${tagOf(this.#options.bootId)}` }, this.#clock);
   }
 
-  async #create(subject: string, options: CreateTerminalOptions): Promise<CreatedTerminal> {
+  async #create(actor: Actor, options: CreateTerminalOptions): Promise<CreatedTerminal> {
     if (options.name.length > MAX_NAME_CHARS)
       throw invalidArgument('name', `must be at most ${MAX_NAME_CHARS} characters`);
     if (options.pty) checkSize(options.size);
@@ -139,7 +138,7 @@ export class TerminalRegistry {
         reservedNames,
       });
       if (this.#isClosed) throw new DomainError('SHUTTING_DOWN', 'the sandbox is ending');
-      return this.#start(program, { ...options, subject, release });
+      return this.#start(program, { ...options, actor, release });
     } catch (error) {
       release();
       throw error;
@@ -148,9 +147,9 @@ export class TerminalRegistry {
 
   #start(
     program: Program,
-    options: CreateTerminalOptions & { subject: string; release: () => void },
+    options: CreateTerminalOptions & { actor: Actor; release: () => void },
   ): CreatedTerminal {
-    const { pty, size, name, subject, release, readerLeaseMs } = options;
+    const { pty, size, name, actor, release, readerLeaseMs } = options;
     const { bootId } = this.#options;
     const id = `trm${tagOf(bootId)}${newId('trm').slice('trm'.length + TAG_CHARS)}`;
     const term = options.env['TERM'] ?? (pty ? TERM_ON_PTY : TERM_ON_PIPES);
@@ -179,8 +178,8 @@ export class TerminalRegistry {
     });
     this.#sessions.set(id, session);
     const readerId =
-      readerLeaseMs === undefined ? '' : session.readers.reserve(subject, readerLeaseMs);
-    return { session, writerId: session.writers.open(subject), readerId };
+      readerLeaseMs === undefined ? '' : session.readers.reserve(actor, readerLeaseMs);
+    return { session, writerId: session.writers.open(actor), readerId };
   }
 
   #forgetOld(): void {

@@ -2,6 +2,7 @@ import type { Clock } from '../../core/clock.ts';
 import { type Deferred, deferred } from '../../core/deferred.ts';
 import { DomainError, invalidArgument } from '../../core/domain-error.ts';
 import { newId } from '../../core/id.ts';
+import type { Actor } from '../../core/principal.ts';
 import type { TerminalLimits } from './limits.ts';
 
 /** Where input goes. */
@@ -14,7 +15,7 @@ export interface InputTarget {
 
 export type NumberedInput = {
   readonly writerId: string;
-  readonly subject: string;
+  readonly actor: Actor;
   /** From 1 on, without holes. */
   readonly sequence: number;
   readonly data: Uint8Array;
@@ -56,14 +57,13 @@ export class WriterTable {
     this.#target = options.target;
   }
 
-  /** Makes a writer, or finds the one of this id if it is the subject's. Throws LIMIT_REACHED. */
-  open(subject: string, writerId = ''): string {
-    const known = this.#writers.get(writerId);
-    if (known?.subject === subject) return writerId;
+  /** Makes a writer, or finds the one of this id if it is the actor's. Throws LIMIT_REACHED. */
+  open(actor: Actor, writerId = ''): string {
+    if (this.#find(actor, writerId)) return writerId;
     this.#makeRoom();
     const id = newId('wrt');
     this.#writers.set(id, {
-      ...{ subject, next: 1, held: new Map(), applying: new Map() },
+      ...{ subject: actor.subject, next: 1, held: new Map(), applying: new Map() },
       ...{ firstLost: Number.POSITIVE_INFINITY, streams: 0, usedAt: this.#clock.monotonic() },
     });
     return id;
@@ -95,8 +95,8 @@ export class WriterTable {
   async write(input: NumberedInput): Promise<{ duplicate: boolean }> {
     const { sequence, data } = input;
     this.#checkSize(data);
-    const writer = this.#writers.get(input.writerId);
-    if (writer?.subject !== input.subject) {
+    const writer = this.#find(input.actor, input.writerId);
+    if (!writer) {
       throw new DomainError('WRITER_EXPIRED', 'writerId: the terminal does not know this writer', {
         field: 'writerId',
       });
@@ -136,6 +136,11 @@ export class WriterTable {
   close(): void {
     this.#exited = true;
     for (const writer of this.#writers.values()) this.#dropHeld(writer);
+  }
+
+  #find(actor: Actor, writerId: string): Writer | undefined {
+    const writer = this.#writers.get(writerId);
+    return writer && actor.subjects.includes(writer.subject) ? writer : undefined;
   }
 
   #apply(writer: Writer, data: Uint8Array): Promise<void> {

@@ -51,7 +51,7 @@ export class ApiKeyCheck {
     this.#caller = {
       kind: 'api_key',
       workspaceId: record.workspaceId,
-      principal: { id: record.id, subject: record.id, scopes: SCOPES },
+      principal: { id: record.id, subject: record.id, subjects: [record.id], scopes: SCOPES },
     };
   }
 

@@ -29,6 +29,8 @@ export class Authenticator {
   readonly #known = new Map<string, TokenCaller>();
   /** The texts in `#known`, by the token's id. */
   readonly #texts = new Map<string, string>();
+  /** Counts changes of records, so that what was read before one is not remembered after it. */
+  #changes = 0;
   /** Why tokens and sandboxes ended, by id. What is in here is never let in, whatever a read under way found. */
   readonly #ended = new Map<string, DomainError>();
 
@@ -44,10 +46,11 @@ export class Authenticator {
     const claims = text === undefined ? undefined : await this.#options.signer.verify(text);
     if (text === undefined || !claims) throw unauthenticated();
     this.#assertNotEnded(claims.jti, claims.aud);
+    const changes = this.#changes;
     const token = await this.#options.store.get(claims.jti);
     if (!token || !this.#options.signer.matches(claims, token)) throw unauthenticated();
     const caller = this.#admit(token, now);
-    this.#remember(text, caller);
+    if (changes === this.#changes) this.#remember(text, caller);
     this.#options.usage.touch(token.id, now);
     return caller;
   }
@@ -71,6 +74,12 @@ export class Authenticator {
     if (caller.kind === 'api_key') return;
     this.#assertNotEnded(caller.principal.id, caller.sandboxId);
     if (caller.expiresAt <= now) throw tokenEnded('EXPIRED');
+  }
+
+  /** The token's record changed: its next call reads it. Called after the store has it. */
+  renewToken(tokenId: string): void {
+    this.#changes += 1;
+    this.#forget(tokenId);
   }
 
   /** Refuses a token from now on. Called after the store has it. */

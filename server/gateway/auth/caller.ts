@@ -26,8 +26,9 @@ export type TokenCaller = Extract<Caller, { kind: 'session_token' }>;
 /** The caller that a token makes. */
 export function callerOfToken(token: SessionToken, via: TokenCaller['via']): TokenCaller {
   const { id, sandboxId, expiresAt, scopes } = token;
+  const [subject = id] = token.subjects;
   return {
     ...{ kind: 'session_token', via, sandboxId, expiresAt },
-    principal: { id, subject: id, scopes },
+    principal: { id, subject, subjects: [...new Set([...token.subjects, id])], scopes },
   };
 }

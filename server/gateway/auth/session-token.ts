@@ -70,6 +70,14 @@ export interface SessionTokenStore {
     readonly now: number;
     readonly page: Page;
   }): Promise<readonly SessionToken[]>;
+  /**
+   * Gives a token the subjects that `merge` makes of it and an earlier one, and returns it as it is
+   * then. Undefined, and nothing changes, if one of them is not kept or `merge` returns nothing.
+   */
+  inherit(
+    ids: { readonly tokenId: string; readonly previousId: string },
+    merge: (token: SessionToken, previous: SessionToken) => readonly string[] | undefined,
+  ): Promise<SessionToken | undefined>;
   /** Ends a token, if it has not ended. */
   end(id: string, reason: EndReason, now: number): Promise<void>;
   /** Revokes all live tokens of a sandbox and returns their ids. */

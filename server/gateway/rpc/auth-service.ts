@@ -3,13 +3,20 @@ import type { ServiceImpl } from '@connectrpc/connect';
 import { type AuthService, PrincipalKind } from '../../../gen/computesdk/v1/auth_service_pb.ts';
 import { DomainError } from '../../core/domain-error.ts';
 import type { BrowserSessions } from '../auth/browser-sessions.ts';
+import type { CredentialRefresh } from '../auth/credential-refresh.ts';
 import { endedSessionCookie } from '../auth/session-cookie.ts';
 import { callerOf, SANDBOX_ID } from './call-context.ts';
 
-export type AuthServiceOptions = { readonly sessions: BrowserSessions };
+export type AuthServiceOptions = {
+  readonly sessions: BrowserSessions;
+  readonly refresh: CredentialRefresh;
+};
 
 /** Serves `computesdk.v1.AuthService`. */
-export function authService({ sessions }: AuthServiceOptions): ServiceImpl<typeof AuthService> {
+export function authService({
+  sessions,
+  refresh,
+}: AuthServiceOptions): ServiceImpl<typeof AuthService> {
   return {
     whoAmI(_request, context) {
       const caller = callerOf(context);
@@ -31,8 +38,19 @@ export function authService({ sessions }: AuthServiceOptions): ServiceImpl<typeo
           };
       }
     },
-    refreshCredential() {
-      throw new DomainError('FAILED_PRECONDITION', 'not built yet');
+    async refreshCredential({ previousToken }, context) {
+      const caller = callerOf(context);
+      if (context.values.get(SANDBOX_ID) === undefined) {
+        throw new DomainError('FAILED_PRECONDITION', "call it below a sandbox's address");
+      }
+      const continued = await refresh.refresh(caller, previousToken);
+      const { principal } = caller;
+      return {
+        continued,
+        sessionTokenId: principal.id,
+        scopes: [...principal.scopes],
+        ...(caller.kind === 'session_token' && { expiresAt: timestampFromMs(caller.expiresAt) }),
+      };
     },
     async signOut({ all }, context) {
       const caller = callerOf(context);

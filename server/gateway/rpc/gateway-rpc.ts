@@ -66,7 +66,7 @@ function gatewayRoutes(
     router.service(SandboxService, sandboxService(options));
     router.service(SessionTokenService, sessionTokenService(access.tokens));
     router.service(MagicLinkService, magicLinkService({ links: access.links, linkUrl }));
-    router.service(AuthService, authService({ sessions: access.sessions }));
+    router.service(AuthService, authService(access));
     options.publicRoutes?.(router);
   };
 }

@@ -42,6 +42,21 @@ export class SessionTokenRows implements SessionTokenStore {
     return rows.map(tokenOf);
   }
 
+  inherit(...[ids, merge]: Parameters<SessionTokenStore['inherit']>) {
+    return this.#database.transaction().execute(async (transaction) => {
+      const token = await findToken(transaction, ids.tokenId);
+      const previous = await findToken(transaction, ids.previousId);
+      const subjects = token && previous && merge(token, previous);
+      if (!token || !subjects) return undefined;
+      await transaction
+        .updateTable('session_tokens')
+        .set({ subjects: JSON.stringify(subjects) })
+        .where('id', '=', token.id)
+        .execute();
+      return { ...token, subjects };
+    });
+  }
+
   async end(
     id: string,
     reason: NonNullable<SessionToken['endReason']>,

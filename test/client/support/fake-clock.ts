@@ -8,6 +8,9 @@ const SETTLE_ROUNDS = 12;
 /** A clock that stands still until a test moves it. */
 export class FakeClock implements Clock {
   random: () => number = () => 0.5;
+  /** The longest delay that a timer was set with. */
+  longestDelayMs = 0;
+  epochOffsetMs = 1_700_000_000_000;
   #nowMs = 1_000;
   readonly #entries = new Set<Entry>();
 
@@ -20,7 +23,13 @@ export class FakeClock implements Clock {
     return this.#nowMs;
   }
 
+  /** The wall clock, ahead of the monotonic one by `epochOffsetMs`. */
+  epochMs(): number {
+    return this.#nowMs + this.epochOffsetMs;
+  }
+
   setTimer(task: () => void, delayMs: number): Timer {
+    this.longestDelayMs = Math.max(this.longestDelayMs, delayMs);
     const entry = { dueMs: this.#nowMs + delayMs, task };
     this.#entries.add(entry);
     return { clear: () => this.#entries.delete(entry) };

@@ -22,11 +22,11 @@ export class FaultyNetwork {
     return this.#cuts.size;
   }
 
-  /** Holds the next call of a method back until it is made to fail. */
-  holdUnary(method: string): { fail(): void } {
+  /** Holds the next call of a method back until it is let go, or made to fail. */
+  holdUnary(method: string): { pass(): void; fail(): void } {
     const held = newGate();
     this.#held.set(method, held.passed);
-    return { fail: () => held.fail(networkError()) };
+    return { pass: () => held.open(), fail: () => held.fail(networkError()) };
   }
 
   callsOf(method: string): number {

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { delay } from '../../../support/until.ts';
+import { BOB } from '../support/actors.ts';
 import { AgentProcess, ALICE } from '../support/agent-process.ts';
 import { RemoteTerminal, refusalOf } from '../support/remote-terminal.ts';
 
@@ -79,7 +80,7 @@ describe('WriteTerminal', () => {
     const refreshed = agent.terminals({ ...ALICE, id: 'tok-refreshed' });
     expect(await refreshed.writeTerminal(input)).toMatchObject({ duplicate: false });
     expect(await terminals.writeTerminal(input)).toMatchObject({ duplicate: true });
-    const other = agent.terminals({ ...ALICE, subject: 'bob' });
+    const other = agent.terminals({ ...ALICE, ...BOB });
     expect(await refusalOf(other.writeTerminal(input))).toBe(
       'FailedPrecondition WRITER_EXPIRED writerId',
     );

@@ -7,6 +7,7 @@ import { AttachTerminalRequestSchema } from '../../../../gen/computesdk/v1/termi
 import { principalToHeaders } from '../../../../server/rpc/principal-headers.ts';
 import { residentBytes } from '../../../support/processes.ts';
 import { delay, until } from '../../../support/until.ts';
+import { actor, BOB } from '../support/actors.ts';
 import { AgentProcess, ALICE } from '../support/agent-process.ts';
 import {
   describeError,
@@ -54,7 +55,7 @@ function stalledStream(agentProcess: AgentProcess, terminalId: string): () => vo
     headers: {
       'Content-Type': 'application/connect+proto',
       'Connect-Protocol-Version': '1',
-      ...principalToHeaders({ id: 'tok-stalled', subject: 'stalled', scopes: ['terminal:read'] }),
+      ...principalToHeaders({ id: 'tok-stalled', ...actor('stalled'), scopes: ['terminal:read'] }),
     },
   });
   call.on('error', () => {});
@@ -217,7 +218,7 @@ describe('AttachTerminal', () => {
 
   it('gives no writer to who may only read', async () => {
     const terminal = await RemoteTerminal.run(terminals, 'read');
-    const reader = agent.terminals({ ...ALICE, subject: 'bob', scopes: ['terminal:read'] });
+    const reader = agent.terminals({ ...ALICE, ...BOB, scopes: ['terminal:read'] });
     const stream = new RemoteStream(reader, { terminalId: terminal.id });
     expect(await stream.first('ready')).toMatchObject({ writerId: '' });
     await stream.leave();

@@ -5,6 +5,7 @@ import { TerminalStatus } from '../../../../gen/computesdk/v1/terminal_pb.ts';
 import { newId } from '../../../../server/core/id.ts';
 import { environmentHas, expectNoProcess, readProcess } from '../../../support/processes.ts';
 import { until } from '../../../support/until.ts';
+import { actor, BOB } from '../support/actors.ts';
 import { AgentProcess, ALICE } from '../support/agent-process.ts';
 import { RemoteTerminal, refusalOf } from '../support/remote-terminal.ts';
 
@@ -82,7 +83,10 @@ describe('CreateTerminal', () => {
     const third = await RemoteTerminal.create(terminals, options);
     expect([second.id, third.id]).toEqual([first.id, first.id]);
     expect([third.writerId, third.readerId]).toEqual([first.writerId, first.readerId]);
-    const other = agent.terminals({ ...ALICE, subject: 'bob' });
+    const successor = agent.terminals({ ...ALICE, ...actor('bob', 'tok2', 'alice') });
+    const straddling = await RemoteTerminal.create(successor, options);
+    expect([straddling.id, straddling.writerId]).toEqual([first.id, first.writerId]);
+    const other = agent.terminals({ ...ALICE, ...BOB });
     const foreign = await RemoteTerminal.create(other, options);
     expect(foreign.id).not.toBe(first.id);
     for (const { id } of [first, foreign]) await terminals.destroyTerminal({ terminalId: id });

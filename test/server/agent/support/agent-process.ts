@@ -13,11 +13,12 @@ import { AGENT_NODE_OPTIONS, type AgentConfig } from '../../../../server/agent/c
 import { newId } from '../../../../server/core/id.ts';
 import { type Principal, SCOPES } from '../../../../server/core/principal.ts';
 import { principalToHeaders } from '../../../../server/rpc/principal-headers.ts';
+import { actor } from './actors.ts';
 
 const MAIN = new URL('../../../../server/agent/main.ts', import.meta.url).pathname;
 
 /** Who calls, unless a test says otherwise. */
-export const ALICE: Principal = { id: 'tok-alice', subject: 'alice', scopes: [...SCOPES] };
+export const ALICE: Principal = { id: 'tok-alice', ...actor('alice'), scopes: [...SCOPES] };
 
 /** A real agent in a process of its own, listening on a Unix socket that it inherited. */
 export class AgentProcess {

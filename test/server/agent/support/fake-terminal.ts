@@ -11,6 +11,7 @@ import type {
 } from '../../../../server/agent/terminal/terminal-process.ts';
 import { Quota } from '../../../../server/core/quota.ts';
 import { FakeClock } from '../../../support/fake-clock.ts';
+import { ALICE } from './actors.ts';
 
 /** The byte that {@link FakeProcess.print} writes at an offset of its output. */
 const byteAt = (offset: number) => (offset * 31 + (offset >> 8)) & 255;
@@ -110,7 +111,7 @@ export function fakeTerminal(limits: Partial<TerminalLimits> = {}, size?: Termin
   const attach = (options: Partial<AttachOptions> = {}) =>
     new Viewer(
       session.attach({
-        ...{ subject: 'alice', readerId: '', incarnation: '', acknowledges: false, writerId: '' },
+        ...{ actor: ALICE, readerId: '', incarnation: '', acknowledges: false, writerId: '' },
         disconnect: () => {},
         ...options,
       }),

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { ALICE, actor, BOB } from '../support/actors.ts';
 import { fakeTerminal } from '../support/fake-terminal.ts';
 
 const MIB = 1024 * 1024;
@@ -48,10 +49,27 @@ describe('attaching', () => {
     const { attach } = fakeTerminal();
     const first = attach();
     await first.next();
-    const second = attach({ subject: 'bob', readerId: first.readerId });
+    const second = attach({ actor: BOB, readerId: first.readerId });
     await second.next();
     expect(second.readerId).not.toBe(first.readerId);
     expect(first.stream.isClosed).toBe(false);
+  });
+
+  it('goes on as the same reader when a token takes the place of another', async () => {
+    const { attach, program, session } = fakeTerminal();
+    const first = attach();
+    await first.next();
+    program.print(5);
+    await first.readTo(5);
+    const successor = actor('first', 'alice', 'tok2');
+    const second = attach({ actor: successor, readerId: first.readerId, cursor: 5 });
+    program.print(5);
+    await second.readTo(10);
+    expect([second.readerId, second.gaps]).toEqual([first.readerId, []]);
+    const { readerId } = second;
+    session.readers.acknowledge({ readerId, actor: successor, cursor: 10 });
+    session.readers.detach({ readerId, actor: successor });
+    expect(await second.next()).toBeUndefined();
   });
 
   it('with a cursor of another incarnation tells a gap and starts at what is held', async () => {
@@ -65,7 +83,7 @@ describe('attaching', () => {
 
   it('keeps what a reserved reader was promised, for as long as was promised', async () => {
     const { attach, program, session, clock } = fakeTerminal();
-    const readerId = session.readers.reserve('alice', 60_000);
+    const readerId = session.readers.reserve(ALICE, 60_000);
     program.flood(5 * MIB);
     clock.advance(59_000);
     const viewer = attach({ readerId, cursor: 0 });

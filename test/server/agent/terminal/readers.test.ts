@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { ALICE, BOB } from '../support/actors.ts';
 import { fakeTerminal, type Viewer } from '../support/fake-terminal.ts';
 
 const MIB = 1024 * 1024;
@@ -81,9 +82,9 @@ describe('a lone reader', () => {
     await viewer.next();
     program.flood(2 * MIB);
     expect(program.isPaused).toBe(true);
-    session.readers.detach({ readerId: viewer.readerId, subject: 'bob' });
+    session.readers.detach({ readerId: viewer.readerId, actor: BOB });
     expect(program.isPaused).toBe(true);
-    session.readers.detach({ readerId: viewer.readerId, subject: 'alice' });
+    session.readers.detach({ readerId: viewer.readerId, actor: ALICE });
     expect(program.isPaused).toBe(false);
     expect(await viewer.next()).toBeUndefined();
   });
@@ -123,11 +124,11 @@ describe('an acknowledging reader', () => {
     program.flood(5 * MIB);
     await viewer.readTo(WINDOW);
     const more = viewer.next();
-    session.readers.acknowledge({ readerId: viewer.readerId, subject: 'alice', cursor: 1000 });
+    session.readers.acknowledge({ readerId: viewer.readerId, actor: ALICE, cursor: 1000 });
     await more;
     expect(viewer.cursor).toBe(WINDOW + 1000);
-    session.readers.acknowledge({ readerId: viewer.readerId, subject: 'alice', cursor: 500 });
-    session.readers.acknowledge({ readerId: viewer.readerId, subject: 'alice', cursor: 2000 });
+    session.readers.acknowledge({ readerId: viewer.readerId, actor: ALICE, cursor: 500 });
+    session.readers.acknowledge({ readerId: viewer.readerId, actor: ALICE, cursor: 2000 });
     await viewer.next();
     expect(viewer.cursor).toBe(WINDOW + 2000);
   });
@@ -169,10 +170,10 @@ describe('an acknowledging reader', () => {
     const viewer = attach({ acknowledges: true });
     await viewer.next();
     const { readerId } = viewer;
-    expect(() => session.readers.acknowledge({ readerId, subject: 'bob', cursor: 0 })).toThrow(
+    expect(() => session.readers.acknowledge({ readerId, actor: BOB, cursor: 0 })).toThrow(
       expect.objectContaining({ reason: 'NOT_FOUND' }),
     );
-    expect(() => session.readers.acknowledge({ readerId, subject: 'alice', cursor: 1 })).toThrow(
+    expect(() => session.readers.acknowledge({ readerId, actor: ALICE, cursor: 1 })).toThrow(
       expect.objectContaining({ reason: 'CURSOR_OUT_OF_RANGE' }),
     );
   });

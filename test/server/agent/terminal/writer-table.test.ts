@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { TERMINAL_LIMITS, type TerminalLimits } from '../../../../server/agent/terminal/limits.ts';
 import { WriterTable } from '../../../../server/agent/terminal/writer-table.ts';
 import { FakeClock } from '../../../support/fake-clock.ts';
+import { ALICE, actor, BOB } from '../support/actors.ts';
 
 type Waiting = { data: Uint8Array; resolve: () => void; reject: (error: Error) => void };
 
@@ -37,7 +38,7 @@ function setUp(limits: Partial<TerminalLimits> = {}) {
   const writers = new WriterTable({ clock, target, limits: { ...TERMINAL_LIMITS, ...limits } });
   target.onRoom = () => writers.onRoom();
   const write = (writerId: string, sequence: number, text: string) =>
-    writers.write({ writerId, subject: 'alice', sequence, data: Buffer.from(text) });
+    writers.write({ writerId, actor: ALICE, sequence, data: Buffer.from(text) });
   return { clock, target, writers, write };
 }
 
@@ -48,7 +49,7 @@ describe('numbered input', () => {
     const arrival = fc.record({ writer: fc.nat(2), sequence: fc.integer({ min: 1, max: 40 }) });
     const run = async (arrivals: { writer: number; sequence: number }[]) => {
       const { target, writers, write } = setUp();
-      const ids = [0, 1, 2].map(() => writers.open('alice'));
+      const ids = [0, 1, 2].map(() => writers.open(ALICE));
       const all = [...arrivals, ...ids.flatMap((_, writer) => firstForty(writer))];
       const answers = all.map(({ writer, sequence }, index) => {
         const answer = write(ids[writer] ?? '', sequence, `${writer}:${sequence},`);
@@ -69,7 +70,7 @@ describe('numbered input', () => {
 
   it('is answered only when the program took it, a duplicate too', async () => {
     const { target, writers, write } = setUp();
-    const id = writers.open('alice');
+    const id = writers.open(ALICE);
     const answers: string[] = [];
     const first = write(id, 1, 'a').then(({ duplicate }) => answers.push(`first ${duplicate}`));
     const second = write(id, 1, 'a').then(({ duplicate }) => answers.push(`second ${duplicate}`));
@@ -84,7 +85,7 @@ describe('numbered input', () => {
 
   it('is refused more than 256 ahead, by name and bound', async () => {
     const { writers, write } = setUp();
-    const id = writers.open('alice');
+    const id = writers.open(ALICE);
     void write(id, 256, 'b');
     await expect(write(id, 257, 'c')).rejects.toThrow('sequence: is more than 256 beyond');
     await expect(write(id, Number.MAX_SAFE_INTEGER, 'c')).rejects.toEqual(
@@ -94,7 +95,7 @@ describe('numbered input', () => {
 
   it('is refused without being counted when too much waits, and taken when it is repeated', async () => {
     const { target, writers, write } = setUp({ pendingInputBytes: 10 });
-    const id = writers.open('alice');
+    const id = writers.open(ALICE);
     const first = write(id, 1, '0123456789');
     await expect(write(id, 2, 'x')).rejects.toMatchObject({
       reason: 'LIMIT_REACHED',
@@ -109,7 +110,7 @@ describe('numbered input', () => {
 
   it('that waits for its turn cannot keep out the input that it waits for', async () => {
     const { target, writers, write } = setUp({ pendingInputBytes: 10 });
-    const id = writers.open('alice');
+    const id = writers.open(ALICE);
     const later = [write(id, 2, '2222'), write(id, 3, '3333')];
     await expect(write(id, 4, '4444')).rejects.toEqual(reason('LIMIT_REACHED'));
     const first = write(id, 1, '11111111');
@@ -121,16 +122,35 @@ describe('numbered input', () => {
 
   it('of a writer that is unknown or of another principal expires', async () => {
     const { writers, write } = setUp();
-    const id = writers.open('bob');
+    const id = writers.open(BOB);
     await expect(write(id, 1, 'a')).rejects.toEqual(reason('WRITER_EXPIRED'));
     await expect(write('wrt-unknown', 1, 'a')).rejects.toEqual(reason('WRITER_EXPIRED'));
-    expect(writers.open('bob', id)).toBe(id);
-    expect(writers.open('alice', id)).not.toBe(id);
+    expect(writers.open(BOB, id)).toBe(id);
+    expect(writers.open(ALICE, id)).not.toBe(id);
+  });
+
+  it('goes on under the same writer when a token takes the place of another', async () => {
+    const { target, writers, write } = setUp();
+    const id = writers.open(ALICE);
+    const first = write(id, 1, 'a');
+    target.readAll();
+    await first;
+    const successor = actor('first', 'alice', 'tok2');
+    const input = { writerId: id, actor: successor, sequence: 2, data: Buffer.from('b') };
+    const second = writers.write(input);
+    target.readAll();
+    expect(await second).toEqual({ duplicate: false });
+    expect(writers.open(successor, id)).toBe(id);
+    expect(target.typed).toBe('ab');
+    // What the successor makes belongs to its foremost subject alone.
+    const made = writers.open(successor);
+    expect(writers.open(actor('first'), made)).toBe(made);
+    expect(writers.open(actor('tok2'), made)).not.toBe(made);
   });
 
   it('fails with EXITED at the exit, except what had been applied', async () => {
     const { target, writers, write } = setUp();
-    const id = writers.open('alice');
+    const id = writers.open(ALICE);
     const applied = write(id, 1, 'a');
     target.readAll();
     await applied;
@@ -148,7 +168,7 @@ describe('numbered input', () => {
 
   it('of more than 64 KiB in one call is refused by name and bound', async () => {
     const { writers, write } = setUp();
-    const id = writers.open('alice');
+    const id = writers.open(ALICE);
     await expect(write(id, 1, 'x'.repeat(65_537))).rejects.toThrow('data: must be at most 65536');
   });
 });
@@ -156,18 +176,18 @@ describe('numbered input', () => {
 describe('a writer', () => {
   it('is remembered for 10 minutes after it was last seen, and while a stream carries its id', async () => {
     const { clock, writers, write } = setUp({ writers: 2 });
-    const [idle, connected] = [writers.open('alice'), writers.open('alice')];
+    const [idle, connected] = [writers.open(ALICE), writers.open(ALICE)];
     const disconnect = writers.connect(connected);
     clock.advance(599_999);
-    expect(() => writers.open('alice')).toThrow(reason('LIMIT_REACHED'));
+    expect(() => writers.open(ALICE)).toThrow(reason('LIMIT_REACHED'));
     clock.advance(1);
-    const third = writers.open('alice');
+    const third = writers.open(ALICE);
     await expect(write(idle, 1, 'a')).rejects.toEqual(reason('WRITER_EXPIRED'));
-    expect(writers.open('alice', connected)).toBe(connected);
+    expect(writers.open(ALICE, connected)).toBe(connected);
     disconnect();
     void write(third, 1, 'a');
     clock.advance(600_000);
-    expect(writers.open('alice')).toBeTruthy();
+    expect(writers.open(ALICE)).toBeTruthy();
   });
 });
 

@@ -48,7 +48,7 @@ describe('an API key', () => {
     const expected: Caller = {
       kind: 'api_key',
       workspaceId: 'default',
-      principal: { id: 'key1', subject: 'key1', scopes: SCOPES },
+      principal: { id: 'key1', subject: 'key1', subjects: ['key1'], scopes: SCOPES },
     };
     expect(authenticator.authenticateCached(`Bearer ${API_KEY}`, 0)).toEqual(expected);
     expect(await authenticator.authenticate(`bearer   ${API_KEY} `, 0)).toEqual(expected);
@@ -98,7 +98,7 @@ describe('a session token', () => {
       via: 'bearer',
       sandboxId,
       expiresAt: token.expiresAt,
-      principal: { id: token.id, subject: token.id, scopes: token.scopes },
+      principal: { id: token.id, subject: token.id, subjects: [token.id], scopes: token.scopes },
     });
     expect(core.authenticator.authenticateCached(header, core.clock.now())).toBe(caller);
   });

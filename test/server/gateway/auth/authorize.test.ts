@@ -7,14 +7,14 @@ const SANDBOX = newId('sbx');
 const KEY: Caller = {
   kind: 'api_key',
   workspaceId: 'w',
-  principal: { id: 'k', subject: 'k', scopes: [] },
+  principal: { id: 'k', subject: 'k', subjects: ['k'], scopes: [] },
 };
 const TOKEN: Caller = {
   kind: 'session_token',
   via: 'bearer',
   sandboxId: SANDBOX,
   expiresAt: 1,
-  principal: { id: 't', subject: 't', scopes: ['terminal:read'] },
+  principal: { id: 't', subject: 't', subjects: ['t'], scopes: ['terminal:read'] },
 };
 
 test('an API key may call everything', () => {

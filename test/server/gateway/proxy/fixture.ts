@@ -140,7 +140,12 @@ function authenticate(authorization: string | undefined, options: GatewayOptions
       return {
         kind: 'api_key',
         workspaceId: 'w',
-        principal: { id: 'key', subject: 'key', scopes: ['terminal:read', 'terminal:write'] },
+        principal: {
+          id: 'key',
+          subject: 'key',
+          subjects: ['key'],
+          scopes: ['terminal:read', 'terminal:write'],
+        },
       };
     case `Bearer ${TOKEN}`:
     case `Bearer ${READ_ONLY_TOKEN}`: {
@@ -153,6 +158,7 @@ function authenticate(authorization: string | undefined, options: GatewayOptions
         principal: {
           id: TOKEN_ID,
           subject: 'subject',
+          subjects: ['subject', 'earlier'],
           scopes: authorization === `Bearer ${TOKEN}` ? scopes : scopes.slice(0, 1),
         },
       };

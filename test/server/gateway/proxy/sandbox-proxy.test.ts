@@ -58,6 +58,7 @@ describe('the sandbox proxy', () => {
           cookie: `session=${TOKEN}`,
           'x-computesdk-principal': 'forged',
           'x-computesdk-scopes': 'everything',
+          'x-computesdk-subjects': 'everybody',
           'x-forwarded-for': '1.2.3.4',
           'proxy-authorization': `Bearer ${TOKEN}`,
           'x-api-key': API_KEY,
@@ -70,6 +71,7 @@ describe('the sandbox proxy', () => {
     expect(principalFromHeaders(call?.headers ?? new Headers())).toEqual({
       id: TOKEN_ID,
       subject: 'subject',
+      subjects: ['subject', 'earlier'],
       scopes: ['terminal:read', 'terminal:write'],
     });
     const names = [...(call?.headers.keys() ?? [])].sort();
@@ -84,6 +86,7 @@ describe('the sandbox proxy', () => {
       'x-computesdk-principal',
       'x-computesdk-scopes',
       'x-computesdk-subject',
+      'x-computesdk-subjects',
     ]);
     const everything = JSON.stringify([call?.path, [...(call?.headers ?? [])]]);
     expect(everything).not.toContain(TOKEN);

@@ -77,6 +77,7 @@ export async function testCore(options: TestCoreOptions = {}) {
     ...{ directory, clock, agents, store, files, registry, access, identities },
     ...{ sandboxes, owner, endings, calls, close, signer: identities.signer },
     tokens: access.tokens,
+    refresh: access.refresh,
     authenticator: access.bearer,
   };
 }
