@@ -101,13 +101,14 @@ export class Connection {
           const failure = toSandboxError(error);
           const delayMs = Math.max(backoff.next(), failure.retryAfterMs ?? 0);
           const waitedMs = this.clock.now() - startedMs;
-          if (!isTransient(failure) || waitedMs + delayMs > FIRST_CONTACT_LIMIT_MS) {
-            this.close(failure.code, failure);
-            throw failure;
-          }
+          if (!isTransient(failure) || waitedMs + delayMs > FIRST_CONTACT_LIMIT_MS) throw failure;
           await sleep(this.clock, delayMs, caller.signal);
         }
       }
+    } catch (error) {
+      const failure = toSandboxError(error);
+      this.close(failure.code, failure);
+      throw failure;
     } finally {
       caller.unlink();
     }
@@ -249,9 +250,10 @@ export class Connection {
   async #reconnect(): Promise<void> {
     const backoff = new Backoff(this.clock.random);
     const sleepAgain = this.wakefulness.hold();
+    let retryAfterMs = 0;
     try {
       while (!this.closed.aborted) {
-        const inMs = Math.round(backoff.next());
+        const inMs = Math.round(Math.max(backoff.next(), retryAfterMs));
         this.#set({ state: 'reconnecting', attempt: backoff.attempts, inMs });
         await this.#delay(inMs);
         try {
@@ -260,6 +262,7 @@ export class Connection {
           return;
         } catch (error) {
           const failure = toSandboxError(error);
+          retryAfterMs = failure.retryAfterMs ?? 0;
           if (endsAccess(failure)) this.close(failure.code, failure);
         }
       }

@@ -21,8 +21,8 @@ export interface TokenRequest {
 }
 
 /**
- * Gives a session token, for example by asking your backend for a new one. It is never called
- * twice at once. When it throws, it is called again after a while, as long as that can help: until
+ * Gives a session token, for example by asking your backend for a new one. It is not
+ * called again before it answered, or 30 seconds passed. When it throws, it is called again after a while, as long as that can help: until
  * the old token was revoked, or expired a minute ago. It can end that early by a
  * {@link SandboxError} whose code is not transient, for example `unauthenticated`.
  */
@@ -59,5 +59,6 @@ export async function askForToken(
 export function functionFailed(cause: unknown): SandboxError {
   const problem = cause instanceof Error ? cause.message : String(cause);
   const message = `token: the function that gives the token failed: ${problem}`;
-  return new SandboxError('unauthenticated', message, { field: 'token', cause });
+  const retryAfterMs = cause instanceof SandboxError ? cause.retryAfterMs : undefined;
+  return new SandboxError('unauthenticated', message, { field: 'token', retryAfterMs, cause });
 }

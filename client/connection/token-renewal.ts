@@ -26,6 +26,8 @@ export type TokenRenewalParts = {
 
 /** How long a function that fails is asked again after the present token expired. */
 export const EXPIRED_LIMIT_MS = 60_000;
+/** How soon a function that gave the same token again is asked for another, while that is good. */
+const SAME_TOKEN_DELAY_MS = 60_000;
 /** A token that is refused this soon after it was taken over is replaced with a delay. */
 const SETTLED_AFTER_MS = 10_000;
 
@@ -104,7 +106,7 @@ export class TokenRenewal {
     } catch (error) {
       return this.#orEnded(toSandboxError(error));
     }
-    if (token === credential.token) return this.#useless(new Error('it gave the same token again'));
+    if (token === credential.token) return this.#useless(sameToken());
     this.#candidate = token;
     try {
       const expiresAtMs = await takeOver(token, closed);
@@ -114,7 +116,7 @@ export class TokenRenewal {
       return undefined;
     } catch (error) {
       const failure = toSandboxError(error);
-      if (isTransient(failure)) return failure;
+      if (isTransient(failure) || failure.code === 'limit_reached') return failure;
       this.#candidate = undefined;
       if (isCredentialRefusal(failure)) return this.#useless(failure);
       throw refusedForGood(failure);
@@ -122,7 +124,7 @@ export class TokenRenewal {
   }
 
   /** The function gave a token that is no good. Once the present one is of no use, it has no other chance. */
-  #useless(cause: unknown): SandboxError {
+  #useless(cause: SandboxError): SandboxError {
     const failure = functionFailed(cause);
     if (this.#refusal) throw ended(this.#refusal.cause, failure);
     return failure;
@@ -164,6 +166,11 @@ function isDefinite(thrown: unknown): boolean {
   return thrown instanceof SandboxError && !isTransient(thrown);
 }
 
+function sameToken(): SandboxError {
+  const retryAfterMs = SAME_TOKEN_DELAY_MS;
+  return new SandboxError('unauthenticated', 'it gave the same token again', { retryAfterMs });
+}
+
 function ended(cause: SandboxError, failure: SandboxError): SandboxError {
   return new SandboxError(cause.code, `${cause.message}; ${failure.message}`, { cause: failure });
 }
@@ -172,7 +179,7 @@ function ended(cause: SandboxError, failure: SandboxError): SandboxError {
 function refusedForGood(failure: SandboxError): SandboxError {
   const problem =
     failure.code === 'permission_denied'
-      ? 'the function gave a token of another sandbox'
+      ? 'the function gave a token of another sandbox, or an API key'
       : 'the token that the function gave cannot take the place of the one before';
   const message = `token: ${problem}: ${failure.message}`;
   return new SandboxError(failure.code, message, { field: 'token', cause: failure });

@@ -28,6 +28,15 @@ describe('a token function that fails', () => {
     expect([scene.shown, scene.heard]).toEqual(['on', []]);
   });
 
+  it('is asked once a minute while it gives the same token again', async () => {
+    scene.gateway.expiresAtMs = scene.clock.epochMs() + 100 * MINUTE;
+    await scene.start(scene.gateway.connectByFunction(scene.giveToken));
+    scene.next = () => 'token1';
+    await scene.clock.advance(99 * MINUTE);
+    expect(scene.asked).toEqual(['connect', ...Array(10).fill('expiring')]);
+    expect([scene.heard, scene.states]).toEqual([[], []]);
+  });
+
   it('has a minute more after the expiry, and then the error says why access ended', async () => {
     const { sandbox } = await scene.start();
     scene.next = failing;

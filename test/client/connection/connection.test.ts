@@ -1,8 +1,10 @@
+import { create } from '@bufbuild/protobuf';
+import { durationFromMs } from '@bufbuild/protobuf/wkt';
 import { Code } from '@connectrpc/connect';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { ConnectionState } from '../../../client/connection/connection-state.ts';
 import type { Sandbox } from '../../../client/sandbox.ts';
-import { ErrorReason } from '../../../gen/computesdk/v1/error_pb.ts';
+import { ErrorDetailSchema, ErrorReason } from '../../../gen/computesdk/v1/error_pb.ts';
 import { settle } from '../support/fake-clock.ts';
 import { FakeGateway } from '../support/fake-gateway.ts';
 import { refusal } from '../support/fake-terminal.ts';
@@ -80,6 +82,25 @@ describe('the connection', () => {
     expect(before).toBe(1);
     expect(gateway.network.streams).toBe(2);
     expect(gateway.network.callsOf('AttachTerminal')).toBe(3);
+  });
+
+  it('waits for as long as a gateway asks that gets too many calls', async () => {
+    await attach(1);
+    const refused = refusal(Code.ResourceExhausted, ErrorReason.RATE_LIMITED);
+    const detail = { reason: ErrorReason.RATE_LIMITED, retryAfter: durationFromMs(7_000) };
+    refused.details = [{ desc: ErrorDetailSchema, value: create(ErrorDetailSchema, detail) }];
+    gateway.accessRefusal = refused;
+    interrupt();
+    gateway.network.isDown = false;
+    await gateway.clock.advance(7_500);
+    expect(states.slice(0, 3)).toEqual([
+      { state: 'reconnecting', attempt: 1, inMs: 0 },
+      { state: 'reconnecting', attempt: 2, inMs: 7_000 },
+      { state: 'reconnecting', attempt: 3, inMs: 7_000 },
+    ]);
+    gateway.accessRefusal = undefined;
+    await gateway.clock.advance(7_000);
+    expect(states.at(-1)).toEqual({ state: 'connected' });
   });
 
   it('never gives up', async () => {
