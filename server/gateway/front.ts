@@ -15,6 +15,8 @@ import { answerNotFound } from './http/answers.ts';
 import { HostGuard } from './http/host-guard.ts';
 import { createHttpHandler, SANDBOX_PREFIX } from './http/http-handler.ts';
 import { OriginGuard } from './http/origin-guard.ts';
+import type { WebFiles } from './http/web-files.ts';
+import { createWorkspacePage } from './http/workspace-page.ts';
 import type { LiveCallRegistry } from './proxy/live-call-registry.ts';
 import { createSandboxProxy } from './proxy/sandbox-proxy.ts';
 import { GATEWAY_SERVICES, gatewayRpc } from './rpc/gateway-rpc.ts';
@@ -40,6 +42,8 @@ export type FrontOptions = {
   readonly authentication: Authentication;
   readonly calls: LiveCallRegistry;
   readonly publicKeys: () => PublicKeys;
+  /** The built workspace page. Undefined when it was not built. */
+  readonly webFiles: WebFiles | undefined;
   readonly clock: Clock;
   readonly logger: Logger;
   /** Aborts when the gateway begins to stop. */
@@ -77,6 +81,10 @@ export function createFront(options: FrontOptions): Front {
     hostGuard: new HostGuard(addresses.allowedHosts),
     originGuard: new OriginGuard(addresses),
     sandboxes: proxy.handler,
+    workspace: createWorkspacePage({
+      ...{ publicUrl: addresses.publicUrl, files: options.webFiles, log: logger },
+      newestSandbox: async () => undefined,
+    }),
     jwks: options.publicKeys,
     isServing: () => !stopping.aborted,
   });

@@ -13,6 +13,7 @@ import { limitBodyTime } from './body-time.ts';
 import { type HostGuard, rawValues } from './host-guard.ts';
 import { answerPreflight, isPreflight, type OriginGuard } from './origin-guard.ts';
 import { setSecurityHeaders } from './security-headers.ts';
+import { WORKSPACE_PATH } from './workspace-page.ts';
 
 /** Where the addresses of sandboxes begin. */
 export const SANDBOX_PREFIX = '/sandboxes/';
@@ -26,6 +27,8 @@ export type HttpHandlerOptions = {
   readonly controlPlane: HttpHandler;
   /** Serves everything below {@link SANDBOX_PREFIX}. */
   readonly sandboxes: HttpHandler;
+  /** Serves everything at and below {@link WORKSPACE_PATH}. */
+  readonly workspace: HttpHandler;
   /** The public keys of session tokens, as a JSON Web Key Set. */
   readonly jwks: () => unknown;
   /** Whether the gateway takes calls, for `/healthz`. */
@@ -81,6 +84,10 @@ function route(options: HttpHandlerOptions, request: HttpRequest, response: Http
   const path = pathOf(request);
   if (path.startsWith(SANDBOX_PREFIX)) {
     options.sandboxes(request, response);
+    return;
+  }
+  if (path === WORKSPACE_PATH || path.startsWith(`${WORKSPACE_PATH}/`)) {
+    options.workspace(request, response);
     return;
   }
   const method = options.methods.find(path);

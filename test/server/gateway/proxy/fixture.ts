@@ -114,6 +114,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       methods: gatewayMethods,
       controlPlane,
       sandboxes: proxy.handler,
+      workspace: (request, response) => answerNotFound(response, request.url ?? ''),
       jwks: () => ({ keys: [] }),
       isServing: () => !stopping.signal.aborted,
       log: silentLogger,
