@@ -21,8 +21,6 @@ export class Screen {
   readonly #emulator: Emulator;
   readonly #fit = new FitAddon();
   readonly #queries: ReplayedQueries;
-  /** Bytes that were written and not parsed yet. */
-  #pendingBytes = 0;
 
   constructor(host: HTMLElement, hooks: ScreenHooks) {
     const dark = matchMedia('(prefers-color-scheme: dark)');
@@ -53,11 +51,6 @@ export class Screen {
     });
   }
 
-  /** Bytes that wait to be shown. */
-  get pendingBytes(): number {
-    return this.#pendingBytes;
-  }
-
   get size(): TerminalSize {
     return { cols: this.#emulator.cols, rows: this.#emulator.rows };
   }
@@ -74,13 +67,13 @@ export class Screen {
     }
   }
 
-  /** Shows output. Its order with {@link afterOutput} is kept. */
-  write(bytes: Uint8Array, { replay }: TerminalDataInfo): void {
-    this.#pendingBytes += bytes.byteLength;
+  /** Shows output; the program waits for the screen. Its order with {@link afterOutput} is kept. */
+  write(bytes: Uint8Array, { replay, hold }: TerminalDataInfo): void {
+    const release = hold();
     if (replay) this.afterOutput(() => this.#parseAsReplay(true));
     this.#emulator.write(bytes, () => {
-      this.#pendingBytes -= bytes.byteLength;
       this.#parseAsReplay(false);
+      release();
     });
   }
 
