@@ -87,15 +87,16 @@ export class Screen {
     this.#emulator.write('', action);
   }
 
-  /** Empties the screen for another terminal. */
+  /** Empties the screen, when all output so far is parsed. */
   clear(): void {
-    this.#emulator.reset();
+    this.afterOutput(() => this.#emulator.reset());
   }
 
   /** Whether the keyboard does anything. */
   set takesInput(value: boolean) {
     this.#emulator.options.disableStdin = !value;
     this.#emulator.options.cursorInactiveStyle = value ? 'outline' : 'none';
+    if (!value) this.#emulator.blur();
   }
 
   focus(): void {

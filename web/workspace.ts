@@ -22,6 +22,8 @@ export class Workspace {
   readonly #screen: Screen;
   readonly #sizes: SizeKeeper;
   #shell: Shell | undefined;
+  /** Whether the person signs out just now: that access ends is no news then. */
+  #isLeaving = false;
 
   constructor(access: Access) {
     this.#access = access;
@@ -61,6 +63,7 @@ export class Workspace {
     });
     const onConnection = () => {
       const { connection } = sandbox;
+      if (this.#isLeaving && connection.state === 'closed') return;
       this.#banner.show(connectionWords(connection));
       if (connection.state === 'closed') this.#onClosed();
     };
@@ -93,14 +96,19 @@ export class Workspace {
 
   async #signOut(sandbox: Sandbox): Promise<void> {
     this.#leave.disabled = true;
+    this.#isLeaving = true;
     try {
       await this.#access.signOut(sandbox);
+      this.#banner.show(connectionWords({ state: 'closed', reason: 'disconnected' }));
+      this.#onClosed();
       // Whoever comes to this screen next reads nothing of it.
       this.#screen.clear();
     } catch (error) {
       const problem = error instanceof Error ? error.message : String(error);
       this.#notice.show(`You are still signed in: ${problem}`);
+      this.#banner.show(connectionWords(sandbox.connection));
     } finally {
+      this.#isLeaving = false;
       this.#leave.disabled = false;
     }
   }

@@ -38,7 +38,9 @@ it('output is acknowledged in order, as far as slow listeners are done with it',
   expect(gateway.lastTerminal.acknowledged).toEqual([7]);
   await terminal.detach();
   // Whoever is done after the end disturbs nobody.
+  const { pendingTimers } = gateway.clock;
   releases[2]?.();
+  expect(gateway.clock.pendingTimers).toBe(pendingTimers);
   await gateway.clock.advance(1_000);
   expect(gateway.lastTerminal.acknowledged).toEqual([7]);
 });

@@ -132,7 +132,9 @@ function signInHelp(publicUrl: string): Html {
 works once, and only for a short time. If it was used or has expired, ask for a new one.</p>
 <p>Whoever runs this gateway makes one in a backend:</p>
 <pre>const sandbox = await compute.sandbox.create();
-const link = await sandbox.magicLink.create({ redirectUrl: '${publicUrl}${WORKSPACE_PATH}' });
+const link = await sandbox.magicLink.create({
+  redirectUrl: '${publicUrl}${WORKSPACE_PATH}',
+});
 console.log(link.url);</pre>
 <p class="soft">You did open a link? Then the browser kept no cookie of ${publicUrl}: Safari refuses it
 on http addresses. Use another browser, or https.</p>`;

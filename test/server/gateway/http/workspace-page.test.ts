@@ -155,7 +155,7 @@ describe('the workspace page', () => {
     expect(status).toBe(401);
     expect(headers['content-type']).toBe('text/html; charset=utf-8');
     expect(body).toContain('A magic link opens this page');
-    expect(body).toContain('sandbox.magicLink.create({ redirectUrl: ');
+    expect(body).toContain(`redirectUrl: '${PUBLIC_URL}/workspace'`);
   });
 
   it('does not tell what went wrong inside', async () => {
