@@ -35,6 +35,8 @@ export async function buildWeb() {
       assetsInlineLimit: 0,
       modulePreload: false,
       reportCompressedSize: false,
+      // What the licences of the bundled packages ask for.
+      license: { fileName: 'licenses.md' },
     },
   });
   const files = new Map(output.map((file) => [file.fileName, file.code ?? file.source]));
