@@ -26,6 +26,8 @@ export class SizeKeeper {
   #terminal: SizedTerminal | undefined;
   /** Whether the size is another viewer's. */
   #isForeign = false;
+  /** Whether we may only watch. */
+  #isWatching = false;
 
   constructor(screen: SizedScreen, isVisible: () => boolean) {
     this.#screen = screen;
@@ -36,18 +38,22 @@ export class SizeKeeper {
   set terminal(terminal: SizedTerminal | undefined) {
     this.#terminal = terminal;
     this.#isForeign = false;
+    this.#isWatching = false;
     this.claim();
   }
 
   /** Makes the size what fits this page. */
   claim(): void {
     const size = this.#isVisible() ? this.#screen.fittingSize() : undefined;
-    if (!size) return;
+    if (!size || this.#isWatching) return;
     this.#isForeign = false;
     this.#screen.resize(size);
     const terminal = this.#terminal;
     if (!terminal || (terminal.cols === size.cols && terminal.rows === size.rows)) return;
-    void terminal.resize(size.cols, size.rows);
+    terminal.resize(size.cols, size.rows).catch((error: unknown) => {
+      // Other failures are repaired by the next claim.
+      if (isDenial(error) && terminal === this.#terminal) this.#watch(terminal);
+    });
   }
 
   /** The page is used. */
@@ -63,4 +69,14 @@ export class SizeKeeper {
       this.#isForeign = fitting?.cols !== size.cols || fitting.rows !== size.rows;
     });
   }
+
+  /** Shows the terminal at the size that others give it. */
+  #watch({ cols, rows }: SizedTerminal): void {
+    this.#isWatching = true;
+    this.#screen.resize({ cols, rows });
+  }
+}
+
+function isDenial(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'permission_denied';
 }

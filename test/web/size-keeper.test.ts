@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest';
+import { SandboxError } from '../../client/errors.ts';
 import type { TerminalSize } from '../../client/terminal-events.ts';
 import { newestRunning } from '../../web/shell.ts';
 import { SizeKeeper } from '../../web/size-keeper.ts';
@@ -10,6 +11,7 @@ let sizes: SizeKeeper;
 let sent: TerminalSize[];
 let isVisible: boolean;
 let fitting: TerminalSize | undefined;
+let refusal: SandboxError | undefined;
 
 const screen = {
   size: { cols: 80, rows: 24 },
@@ -23,6 +25,7 @@ const terminal = {
   cols: 80,
   rows: 24,
   resize: async (cols: number, rows: number) => {
+    if (refusal) throw refusal;
     sent.push({ cols, rows });
     Object.assign(terminal, { cols, rows });
   },
@@ -32,6 +35,7 @@ beforeEach(() => {
   sent = [];
   isVisible = true;
   fitting = OURS;
+  refusal = undefined;
   screen.size = { cols: 80, rows: 24 };
   Object.assign(terminal, { cols: 80, rows: 24 });
   sizes = new SizeKeeper(screen, () => isVisible);
@@ -66,6 +70,26 @@ describe('the size', () => {
     expect([screen.size, sent]).toEqual([THEIRS, [OURS]]);
     sizes.use();
     expect([screen.size, sent]).toEqual([OURS, [OURS, OURS]]);
+  });
+
+  it('is that of others for who may only watch', async () => {
+    refusal = new SandboxError('permission_denied', 'no');
+    sizes.terminal = terminal;
+    await Promise.resolve();
+    expect(screen.size).toEqual({ cols: 80, rows: 24 });
+    sizes.claim();
+    sizes.follow(THEIRS);
+    sizes.use();
+    expect(screen.size).toEqual(THEIRS);
+  });
+
+  it('is claimed again after a failure that passes', async () => {
+    refusal = new SandboxError('unreachable', 'no');
+    sizes.terminal = terminal;
+    await Promise.resolve();
+    refusal = undefined;
+    sizes.claim();
+    expect([screen.size, sent]).toEqual([OURS, [OURS]]);
   });
 
   it('is nothing while the page has no room for a terminal', () => {
