@@ -43,7 +43,7 @@ function closedText(reason: CloseReason): string | undefined {
     case 'disconnected':
       return 'You are signed out. To come back, open a new magic link.';
     case 'revoked':
-      return `Your access to this sandbox was taken back. ${ASK}`;
+      return `Your access to this sandbox was taken back, or you signed out in another tab. ${ASK}`;
     case 'expired':
       return `Your access to this sandbox has expired. ${ASK}`;
     case 'unauthenticated':
