@@ -34,6 +34,15 @@ export interface TerminalDataInfo {
    * typed input.
    */
   readonly replay: boolean;
+  /**
+   * Keeps the piece unacknowledged until the function that it returns is called. For consumers that
+   * take their time, such as terminal emulators: the program waits for them instead of their queue
+   * growing. Call it before the listener returns; the server sends 768 KiB ahead at the most.
+   *
+   * @example
+   * terminal.on('data', (bytes, { hold }) => xterm.write(bytes, hold()));
+   */
+  readonly hold: () => () => void;
 }
 
 /** The events of a terminal and what their listeners get. */

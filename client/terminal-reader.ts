@@ -5,6 +5,7 @@ import type { Timer } from './connection/clock.ts';
 import type { Connection } from './connection/connection.ts';
 import { ResumableStream, type StreamPosition } from './connection/resumable-stream.ts';
 import { type SandboxError, toSandboxError } from './errors.ts';
+import { HeldOutput } from './held-output.ts';
 import type {
   TerminalDataInfo,
   TerminalExit,
@@ -45,6 +46,7 @@ export class TerminalReader {
   readonly #parts: TerminalReaderParts;
   readonly #stream: ResumableStream<TerminalPiece>;
   readonly #acknowledger: Acknowledger;
+  readonly #held = new HeldOutput((cursor) => this.#onFinished(cursor));
   /** Position of the first byte that passed while nobody took output. */
   #missedFrom: number | undefined;
   #readies = 0;
@@ -149,13 +151,19 @@ export class TerminalReader {
 
   #onOutput(data: Uint8Array, { replay, from }: { replay: boolean; from: number }): void {
     const { hooks, isCreator } = this.#parts;
-    if (this.#missedFrom === undefined && hooks.wantsData()) {
-      // The creator's first attach is a replay to nobody: it may answer what the program asks.
-      hooks.onData(data, { replay: replay && !(isCreator && this.#readies === 1) });
-    } else {
-      this.#missedFrom ??= from;
-    }
-    this.#acknowledger.processed(from + data.byteLength);
+    this.#held.deliver(from + data.byteLength, ({ hold }) => {
+      if (this.#missedFrom === undefined && hooks.wantsData()) {
+        // The creator's first attach is a replay to nobody: it may answer what the program asks.
+        hooks.onData(data, { replay: replay && !(isCreator && this.#readies === 1), hold });
+      } else {
+        this.#missedFrom ??= from;
+      }
+    });
+  }
+
+  #onFinished(cursor: number): void {
+    // The next attach tells its position by itself.
+    if (this.#reading) this.#acknowledger.processed(cursor);
   }
 
   async #acknowledge(cursor: number): Promise<void> {

@@ -1,30 +1,25 @@
 // Builds what the tarball holds: JavaScript, declarations and maps in dist/, and the agent's bundle.
 
 import { spawnSync } from 'node:child_process';
-import { cpSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { buildAgent } from './setup/agent-bundle.mjs';
 import { inRoot, root } from './setup/paths.mjs';
+import { buildWeb } from './setup/web-bundle.mjs';
 
 /** What tsc writes. The agent's bundle beside it stays, because running gateways start it. */
 const COMPILED = ['client', 'gen', 'proto', 'server'];
-/** Folders of files that are read at run time as they are. */
-const ASSETS = ['web'];
 /** Node.js resolves these at run time, where no compiler sees them: `new URL('./worker.ts', import.meta.url)`. */
 const URL_OF_SOURCE = /(new URL\(\s*['"]\.[^'"]*)\.ts(['"],\s*import\.meta\.url)/g;
 /** tsc rewrites `.ts` in JavaScript only; a declaration that imports `.ts` resolves to nothing. */
 const IMPORT_OF_SOURCE = /((?:from|import\()\s*['"]\.{1,2}\/[^'"]*)\.ts(['"])/g;
 
-for (const folder of [...COMPILED, ...ASSETS]) {
-  rmSync(inRoot('dist', folder), { recursive: true, force: true });
-}
+for (const folder of COMPILED) rmSync(inRoot('dist', folder), { recursive: true, force: true });
 const tsc = spawnSync('tsc', ['-p', 'tsconfig.build.json'], { cwd: root, stdio: 'inherit' });
 if (tsc.status !== 0) process.exit(1);
 for (const folder of COMPILED) finish(inRoot('dist', folder));
-for (const folder of ASSETS.filter((name) => existsSync(inRoot(name)))) {
-  cpSync(inRoot(folder), inRoot('dist', folder), { recursive: true });
-}
 await buildAgent();
+await buildWeb();
 
 function finish(folder) {
   if (!existsSync(folder)) return;

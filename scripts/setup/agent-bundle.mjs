@@ -1,5 +1,6 @@
-import { existsSync, mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { relative } from 'node:path';
+import { areInputsUnchanged, replaceFile, writeInputs } from './made-file.mjs';
 import { inRoot, root } from './paths.mjs';
 
 /**
@@ -12,13 +13,7 @@ const INPUTS = inRoot('dist', 'agent', 'inputs.json');
 
 /** Whether the bundle exists and none of the files it was made from has changed. */
 export function isAgentCurrent() {
-  if (!existsSync(BUNDLE) || !existsSync(INPUTS)) return false;
-  try {
-    const inputs = Object.entries(JSON.parse(readFileSync(INPUTS, 'utf8')));
-    return inputs.every(([path, mark]) => markOf(path) === mark);
-  } catch {
-    return false;
-  }
+  return existsSync(BUNDLE) && areInputsUnchanged(INPUTS);
 }
 
 /** Builds the bundle. Whoever reads it meanwhile sees the old or the new one, never a half. */
@@ -42,21 +37,7 @@ export async function buildAgent() {
       js: "import { createRequire as makeRequire_ } from 'node:module'; const require = makeRequire_(import.meta.url);",
     },
   });
-  mkdirSync(inRoot('dist', 'agent'), { recursive: true });
   for (const file of result.outputFiles) replaceFile(file.path, file.contents);
-  const inputs = [...Object.keys(result.metafile.inputs), 'scripts/setup/agent-bundle.mjs'];
-  const marks = Object.fromEntries(inputs.map((path) => [path, markOf(path)]));
-  replaceFile(INPUTS, JSON.stringify(marks));
+  writeInputs(INPUTS, [...Object.keys(result.metafile.inputs), 'scripts/setup/agent-bundle.mjs']);
   console.log(`built ${relative(root, BUNDLE)}`);
-}
-
-function markOf(path) {
-  const { mtimeMs, size } = statSync(inRoot(path));
-  return `${mtimeMs}:${size}`;
-}
-
-function replaceFile(path, contents) {
-  const temporary = `${path}.${process.pid}`;
-  writeFileSync(temporary, contents);
-  renameSync(temporary, path);
 }

@@ -15,6 +15,8 @@ import { HostGuard } from './http/host-guard.ts';
 import { createHttpHandler, SANDBOX_PREFIX } from './http/http-handler.ts';
 import { createMagicPage, MAGIC_PREFIX } from './http/magic-page.ts';
 import { OriginGuard } from './http/origin-guard.ts';
+import type { WebFiles } from './http/web-files.ts';
+import { createWorkspacePage } from './http/workspace-page.ts';
 import type { LiveCallRegistry } from './proxy/live-call-registry.ts';
 import { createSandboxProxy } from './proxy/sandbox-proxy.ts';
 import { GATEWAY_SERVICES, gatewayRpc } from './rpc/gateway-rpc.ts';
@@ -39,6 +41,8 @@ export type FrontOptions = {
   readonly access: Access;
   readonly calls: LiveCallRegistry;
   readonly publicKeys: () => PublicKeys;
+  /** The built workspace page. Undefined when it was not built. */
+  readonly webFiles: WebFiles | undefined;
   readonly clock: Clock;
   readonly logger: Logger;
   /** Aborts when the gateway begins to stop. */
@@ -81,6 +85,10 @@ export function createFront(options: FrontOptions): Front {
     magicLinks: createMagicPage({
       ...{ links: access.links, redemption: access.redemption, publicUrl, clock, log: logger },
       sandboxName: (sandboxId) => sandboxes.nameOf(sandboxId),
+    }),
+    workspace: createWorkspacePage({
+      ...{ publicUrl, files: options.webFiles, log: logger },
+      newestSandbox: (cookies) => access.sessions.newestSandbox(cookies),
     }),
     jwks: options.publicKeys,
     isServing: () => !stopping.aborted,

@@ -16,6 +16,7 @@ import { type Core, openCore } from './core.ts';
 import { createFront } from './front.ts';
 import { answerError } from './http/answers.ts';
 import { createListener } from './http/listener.ts';
+import { readWebFiles, webDirectory } from './http/web-files.ts';
 import { openIdentities } from './identities.ts';
 import { Store } from './store/store.ts';
 
@@ -79,6 +80,7 @@ export async function startGateway(
   const front = createFront({
     ...{ ...core, addresses, clock, logger, stopping: stopping.signal },
     publicKeys: () => identities.signer.publicKeys(),
+    webFiles: await readWebFiles(webDirectory()),
   });
   opened.defer(() => front.close());
   opened.defer(() => stop(core, stopping));

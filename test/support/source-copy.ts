@@ -20,6 +20,7 @@ const PARTS = [
   'scripts',
   'server',
   'test',
+  'web',
   'package.json',
   'package-lock.json',
   'tsconfig.json',

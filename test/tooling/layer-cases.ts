@@ -117,6 +117,21 @@ export const LAYER_CASES: readonly LayerCase[] = [
     allowed: [...CONNECT, 'node:process', './errors.ts'],
   },
   {
+    path: 'web/any-file.ts',
+    refused: [
+      ...VENDORS,
+      ...CONNECT,
+      'node:fs',
+      'computesdk',
+      'computesdk/server',
+      '../client/index.ts',
+      '../client/terminal.ts',
+      '../gen/computesdk/v1/terminal_pb.ts',
+      '../server/core/id.ts',
+    ],
+    allowed: ['computesdk/client', '@xterm/xterm', './sibling.ts'],
+  },
+  {
     path: 'proto/index.ts',
     refused: [...VENDORS, 'node:fs', '../server/core/id.ts', '../client/index.ts'],
     allowed: ['../gen/computesdk/v1/terminal_pb.ts'],

@@ -37,6 +37,18 @@ test.each(['computesdk', 'computesdk/client', 'computesdk/proto'])('%s loads in 
   expect(Number(run('node', [program], app.directory))).toBeGreaterThan(0);
 });
 
+test('the gateway of the tarball has the workspace page, with all that it names', async () => {
+  const get = (path: string) => fetch(gateway.url + path, { headers: { connection: 'close' } });
+  const page = await get(`/workspace/sbx${'0'.repeat(26)}`);
+  expect(page.status).toBe(200);
+  const names = [...(await page.text()).matchAll(/\/workspace\/assets\/[\w.-]+/g)];
+  expect(names.length).toBeGreaterThanOrEqual(2);
+  for (const [path] of names) {
+    const asset = await get(path);
+    expect([asset.status, (await asset.arrayBuffer()).byteLength > 1_000]).toEqual([200, true]);
+  }
+});
+
 test('the quick start of the guide runs as written', async () => {
   const { sandboxUrl, token } = JSON.parse(await backend(backendProgram())) as Record<
     string,

@@ -14,6 +14,7 @@ import { type HostGuard, rawValues } from './host-guard.ts';
 import { MAGIC_PREFIX } from './magic-page.ts';
 import { answerPreflight, isPreflight, type OriginGuard } from './origin-guard.ts';
 import { setSecurityHeaders } from './security-headers.ts';
+import { WORKSPACE_PATH } from './workspace-page.ts';
 
 /** Where the addresses of sandboxes begin. */
 export const SANDBOX_PREFIX = '/sandboxes/';
@@ -29,6 +30,8 @@ export type HttpHandlerOptions = {
   readonly sandboxes: HttpHandler;
   /** Serves everything below {@link MAGIC_PREFIX}. */
   readonly magicLinks: HttpHandler;
+  /** Serves everything at and below {@link WORKSPACE_PATH}. */
+  readonly workspace: HttpHandler;
   /** The public keys of session tokens, as a JSON Web Key Set. */
   readonly jwks: () => unknown;
   /** Whether the gateway takes calls, for `/healthz`. */
@@ -88,6 +91,10 @@ function route(options: HttpHandlerOptions, request: HttpRequest, response: Http
   }
   if (path.startsWith(MAGIC_PREFIX)) {
     options.magicLinks(request, response);
+    return;
+  }
+  if (path === WORKSPACE_PATH || path.startsWith(`${WORKSPACE_PATH}/`)) {
+    options.workspace(request, response);
     return;
   }
   const method = options.methods.find(path);

@@ -115,6 +115,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       controlPlane,
       sandboxes: proxy.handler,
       magicLinks: (_request, response) => void response.end(),
+      workspace: (request, response) => answerNotFound(response, request.url ?? ''),
       jwks: () => ({ keys: [] }),
       isServing: () => !stopping.signal.aborted,
       log: silentLogger,

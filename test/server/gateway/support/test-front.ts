@@ -23,6 +23,7 @@ export async function testFront() {
     ...core,
     addresses: { publicUrl: url, appOrigin: url, allowedOrigins: [url], allowedHosts: [] },
     publicKeys: () => core.signer.publicKeys(),
+    webFiles: undefined,
     logger: jsonLogger({ write: (line) => lines.push(line), now: () => 0, level: 'debug' }),
     stopping: stopping.signal,
   });

@@ -1,0 +1,5 @@
+// Builds the workspace page into dist/web/.
+
+import { buildWeb } from './setup/web-bundle.mjs';
+
+await buildWeb();
