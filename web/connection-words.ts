@@ -31,6 +31,12 @@ export function connectionWords(connection: ConnectionState): ConnectionWords | 
   }
 }
 
+/** When access ends, in words. */
+export function expiryWords(expiresAt: Date): string {
+  const time = expiresAt.toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' });
+  return `Your access to this sandbox ends at ${time}. ${ASK}`;
+}
+
 /** The time until an attempt, in words. */
 export function countdownText(leftMs: number): string {
   const seconds = Math.ceil(leftMs / 1_000);

@@ -1,6 +1,6 @@
 import { Sandbox, SandboxError } from 'computesdk/client';
 import { Banner } from './banner.ts';
-import { connectionWords } from './connection-words.ts';
+import { connectionWords, expiryWords } from './connection-words.ts';
 import { element } from './elements.ts';
 import { Notice } from './notice.ts';
 import { Screen } from './screen.ts';
@@ -65,6 +65,7 @@ export class Workspace {
       if (connection.state === 'closed') this.#onClosed();
     };
     sandbox.on('connection', onConnection);
+    sandbox.on('expiring', ({ expiresAt }) => this.#notice.show(expiryWords(expiresAt)));
     onConnection();
     void shell.resume();
   }

@@ -195,18 +195,6 @@ describe('the end', () => {
     await open.shows('second2');
   });
 
-  it('of a visit is a button, and leaves nothing to read', async () => {
-    await using open = await openPage(browser, sandbox);
-    await open.shows(/\$ /);
-    await open.page.keyboard.type('echo private$((1 + 1))\n');
-    await open.shows('private2');
-    await open.page.locator('#sign-out').click();
-    const banner = open.page.locator('#banner-text');
-    await expect.poll(() => banner.textContent(), PATIENCE).toContain('You are signed out');
-    await expect.poll(async () => (await open.screen()).trim(), PATIENCE).toBe('');
-    await picture(open.page, 'signed-out');
-  });
-
   it('of access is told in words, and takes the keyboard away', async () => {
     await using open = await openPage(browser, sandbox);
     await open.shows(/\$ /);
