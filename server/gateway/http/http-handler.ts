@@ -12,6 +12,7 @@ import {
 import { limitBodyTime } from './body-time.ts';
 import { type HostGuard, rawValues } from './host-guard.ts';
 import { answerPreflight, isPreflight, type OriginGuard } from './origin-guard.ts';
+import { credentialInQuery } from './query-guard.ts';
 import { setSecurityHeaders } from './security-headers.ts';
 
 /** Where the addresses of sandboxes begin. */
@@ -63,6 +64,11 @@ function passesGuards(
   const origin = options.originGuard.check(request, response);
   if (origin) {
     answerError(request, response, origin, 403);
+    return false;
+  }
+  const credential = credentialInQuery(request.url ?? '');
+  if (credential) {
+    answerError(request, response, credential);
     return false;
   }
   if (isPreflight(request)) {
