@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import type { AuditTrail } from '../core/audit.ts';
 import type { Clock } from '../core/clock.ts';
 import type { DomainError } from '../core/domain-error.ts';
 import { every } from '../core/every.ts';
@@ -28,6 +29,7 @@ export type CoreOptions = {
   readonly store: Store;
   readonly identities: Identities;
   readonly box: OpenedDriver;
+  readonly audit: AuditTrail;
   readonly clock: Clock;
   readonly logger: Logger;
 };
@@ -44,7 +46,7 @@ export type Core = {
 
 /** Wires the domains to each other and reads what the store has. */
 export async function openCore(options: CoreOptions): Promise<Core> {
-  const { config, store, identities, box, clock, logger } = options;
+  const { config, store, identities, box, audit, clock, logger } = options;
   const files = new SandboxFiles(join(config.dataDirectory, 'sandboxes'));
   const registry = await SandboxRegistry.open(store.sandboxes, files);
   const calls = new LiveCallRegistry(clock);
@@ -56,7 +58,7 @@ export async function openCore(options: CoreOptions): Promise<Core> {
     store: store.sessionTokens,
   });
   const sandboxes = new Sandboxes({
-    ...{ store: store.sandboxes, registry, files, agents, clock, logger },
+    ...{ store: store.sandboxes, registry, files, agents, audit, clock, logger },
     ...{ driver: box.driver.name, busyUids },
     ...(process.getuid?.() === 0 && { uidRange: config.uidRange }),
     onEnded: (sandboxId, cause) => {
@@ -65,7 +67,7 @@ export async function openCore(options: CoreOptions): Promise<Core> {
     },
   });
   const tokens = new SessionTokens({
-    ...{ store: store.sessionTokens, signer: identities.signer, usage, clock },
+    ...{ store: store.sessionTokens, signer: identities.signer, usage, audit, clock },
     requireSandbox: (sandboxId, workspaceId) => sandboxes.requireSandbox(sandboxId, workspaceId),
     onEnded: (tokenId: string, cause: DomainError) => {
       authenticator.endToken(tokenId, cause);

@@ -3,6 +3,7 @@ import { TerminalService } from '../../gen/computesdk/v1/terminal_service_pb.ts'
 import { Health } from '../../gen/grpc/health/v1/health_pb.ts';
 import { ServerReflection } from '../../gen/grpc/reflection/v1/reflection_pb.ts';
 import { ServerReflection as AlphaReflection } from '../../gen/grpc/reflection/v1alpha/reflection_pb.ts';
+import type { AuditTrail } from '../core/audit.ts';
 import type { Clock } from '../core/clock.ts';
 import type { Logger } from '../core/log.ts';
 import type { HttpHandler } from '../rpc/connect-node.ts';
@@ -11,7 +12,10 @@ import type { Addresses } from './addresses.ts';
 import type { Authentication } from './auth/authentication.ts';
 import type { SessionTokens } from './auth/session-tokens.ts';
 import type { PublicKeys } from './auth/token-signer.ts';
+import { addressLimiter } from './http/address-limiter.ts';
 import { answerNotFound } from './http/answers.ts';
+import type { ClientAddresses } from './http/client-address.ts';
+import { GuardedAuthentication } from './http/guarded-authentication.ts';
 import { HostGuard } from './http/host-guard.ts';
 import { createHttpHandler, SANDBOX_PREFIX } from './http/http-handler.ts';
 import { OriginGuard } from './http/origin-guard.ts';
@@ -40,6 +44,8 @@ export type FrontOptions = {
   readonly authentication: Authentication;
   readonly calls: LiveCallRegistry;
   readonly publicKeys: () => PublicKeys;
+  readonly clients: ClientAddresses;
+  readonly audit: AuditTrail;
   readonly clock: Clock;
   readonly logger: Logger;
   /** Aborts when the gateway begins to stop. */
@@ -55,10 +61,14 @@ export type Front = {
 
 /** Puts the guards, the gateway's services and the way into sandboxes together. */
 export function createFront(options: FrontOptions): Front {
-  const { addresses, sandboxes, clock, logger, stopping } = options;
+  const { addresses, sandboxes, clients, clock, logger, stopping } = options;
+  const authentication = new GuardedAuthentication({
+    ...{ inner: options.authentication, audit: options.audit, clock },
+    addresses: addressLimiter(clock),
+  });
   const methods = new MethodTable([...GATEWAY_SERVICES, Health, ServerReflection, AlphaReflection]);
   const controlPlane = gatewayRpc({
-    ...{ sandboxes, tokens: options.tokens, authentication: options.authentication, clock, logger },
+    ...{ sandboxes, tokens: options.tokens, authentication, clients, clock, logger },
     sandboxUrl: (sandboxId) => `${addresses.publicUrl}${SANDBOX_PREFIX}${sandboxId}`,
     publicRoutes: publicRoutes(stopping),
     shutdownSignal: stopping,
@@ -68,7 +78,7 @@ export function createFront(options: FrontOptions): Front {
     ...{ accessOf, controlPlane, calls: options.calls, clock, log: logger },
     agentMethods: new MethodTable(AGENT_SERVICES),
     gatewayMethods: methods,
-    authentication: options.authentication,
+    ...{ authentication, clients },
     openSandbox: async (sandboxId, caller) => void sandboxes.requireForCall(sandboxId, caller),
     endpoint: (sandboxId, signal) => sandboxes.endpoint(sandboxId, signal),
   });

@@ -5,11 +5,13 @@ import type { Logger } from '../core/log.ts';
 import { type OpenedDriver, openDriver } from '../driver/open-driver.ts';
 import type { HttpHandler } from '../rpc/connect-node.ts';
 import { isLoopbackOnly, resolveAddresses } from './addresses.ts';
+import { AuditLog } from './audit/audit-log.ts';
 import type { LoadedApiKey } from './auth/api-key.ts';
 import type { GatewayConfig } from './config.ts';
 import { type Core, openCore } from './core.ts';
 import { createFront } from './front.ts';
 import { answerError } from './http/answers.ts';
+import { ClientAddresses } from './http/client-address.ts';
 import { createListener } from './http/listener.ts';
 import { openIdentities } from './identities.ts';
 import { Store } from './store/store.ts';
@@ -55,17 +57,25 @@ export async function startGateway(
   const store = opened.adopt(await Store.open(config.dataDirectory), (it) => it.close());
   const identities = await openIdentities(store.identity, config, clock);
   const box = opened.adopt(await openBox(config, dependencies), (it) => it.driver.close());
-  const coreOptions = { config, store, identities, box, clock, logger };
+  const audit = opened.adopt(
+    await AuditLog.open({ directory: config.dataDirectory, clock, logger }),
+    (it) => it.close(),
+  );
+  const coreOptions = { config, store, identities, box, audit, clock, logger };
   const core = opened.adopt(await openCore(coreOptions), (it) => it.close(how));
   let handler: HttpHandler = refuseForNow;
   const entrance: HttpHandler = (request, response) => handler(request, response);
   const { hosts, port } = config;
-  const listening = createListener({ hosts, port, handler: entrance, ...(tls && { tls }) });
+  const clients = new ClientAddresses(config.trustedProxies);
+  const isTrustedProxy = (address: string) => clients.isTrusted(address);
+  const listenerOptions = { hosts, port, handler: entrance, isTrustedProxy };
+  const listening = createListener({ ...listenerOptions, ...(tls && { tls }) });
   const listener = opened.adopt(await listening, (it) => it.close());
   const addresses = resolveAddresses(config, listener.port);
   const stopping = new AbortController();
   const front = createFront({
-    ...{ ...core, addresses, clock, logger, stopping: stopping.signal },
+    ...{ ...core, addresses, audit, clock, logger, stopping: stopping.signal },
+    clients,
     publicKeys: () => identities.signer.publicKeys(),
   });
   opened.defer(() => front.close());

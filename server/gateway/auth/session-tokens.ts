@@ -1,3 +1,4 @@
+import type { AuditActor, AuditClient, AuditTrail } from '../../core/audit.ts';
 import {
   checkDuration,
   checkLine,
@@ -29,7 +30,12 @@ export const DEFAULT_EXPIRES_IN_MS = 7 * 24 * 60 * 60_000;
 const EXPIRES_IN = { minMs: 1000, maxMs: 30 * 24 * 60 * 60_000, range: '1 second to 30 days' };
 
 /** The API key that acts, and the workspace it acts for. */
-export type Owner = { readonly workspaceId: string; readonly principalId: string };
+export type Owner = {
+  readonly workspaceId: string;
+  readonly principalId: string;
+  /** Where its request came from, for the audit log. */
+  readonly client?: AuditClient;
+};
 
 export type CreateTokenRequest = {
   readonly requestId: string;
@@ -51,6 +57,7 @@ export type SessionTokensOptions = {
   readonly requireSandbox: (sandboxId: string, workspaceId: string) => void;
   /** Refuses new calls of a token and ends its live ones. Called when the store has it. */
   readonly onEnded: (tokenId: string, cause: DomainError) => void;
+  readonly audit: AuditTrail;
 };
 
 /** Creates, lists and revokes the session tokens of sandboxes. */
@@ -107,6 +114,10 @@ export class SessionTokens {
           text: await signer.sign(insertion.token),
         };
       case 'created':
+        this.#options.audit.record({
+          ...{ event: 'session_token.created', ...actorOf(owner) },
+          ...{ sandboxId, subject: insertion.token.id },
+        });
         return { token: insertion.token, text: await signer.sign(insertion.token) };
     }
   }
@@ -140,6 +151,12 @@ export class SessionTokens {
     const token = await this.#find(owner, key);
     await this.#options.store.end(token.id, 'REVOKED', this.#options.clock.now());
     this.#options.onEnded(token.id, tokenEnded('REVOKED'));
+    const { id: subject, sandboxId } = token;
+    // Revoking what has ended changes nothing.
+    if (token.endReason) return;
+    this.#options.audit.record({
+      ...{ event: 'session_token.revoked', ...actorOf(owner), sandboxId, subject },
+    });
   }
 
   /** Revokes every live token of a sandbox. Resolves with how many there were. */
@@ -147,6 +164,9 @@ export class SessionTokens {
     this.#options.requireSandbox(sandboxId, owner.workspaceId);
     const ids = await this.#options.store.revokeAll(sandboxId, this.#options.clock.now());
     for (const id of ids) this.#options.onEnded(id, tokenEnded('REVOKED'));
+    this.#options.audit.record({
+      ...{ event: 'session_token.revoked_all', ...actorOf(owner), sandboxId, count: ids.length },
+    });
     return ids.length;
   }
 
@@ -174,6 +194,10 @@ export class SessionTokens {
   #withUsage(token: SessionToken): SessionToken {
     return { ...token, lastUsedAt: this.#options.usage.lastUsedAt(token.id, token.lastUsedAt) };
   }
+}
+
+function actorOf({ principalId, client }: Owner): AuditActor {
+  return { actor: principalId, ...client };
 }
 
 function checkScopes(scopes: readonly string[]): readonly Scope[] {

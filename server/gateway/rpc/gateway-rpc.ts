@@ -7,6 +7,7 @@ import type { Logger } from '../../core/log.ts';
 import { type HttpHandler, rpcHandler } from '../../rpc/connect-node.ts';
 import type { Authentication } from '../auth/authentication.ts';
 import type { SessionTokens } from '../auth/session-tokens.ts';
+import type { ClientAddresses } from '../http/client-address.ts';
 import type { Sandboxes } from '../sandbox/sandbox-service.ts';
 import { authService } from './auth-service.ts';
 import { contextOf } from './call-context.ts';
@@ -22,6 +23,7 @@ export type GatewayRpcOptions = {
   readonly sandboxes: Sandboxes;
   readonly tokens: SessionTokens;
   readonly authentication: Authentication;
+  readonly clients: ClientAddresses;
   readonly sandboxUrl: (sandboxId: string) => string;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -40,7 +42,7 @@ export function gatewayRpc(options: GatewayRpcOptions): HttpHandler {
     routes: gatewayRoutes(options),
     requestGate: callGate({ authentication, clock, callLog }),
     interceptors: [callLog.interceptor()],
-    contextValues: contextOf,
+    contextValues: (request) => contextOf(request, options.clients),
     fallback: options.fallback,
     ...(shutdownSignal && { shutdownSignal }),
   });

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
+import type { AuditEvent } from '../../../../server/core/audit.ts';
 import type { DomainError } from '../../../../server/core/domain-error.ts';
 import { silentLogger } from '../../../../server/core/log.ts';
 import { ApiKeyCheck, hashApiKey } from '../../../../server/gateway/auth/api-key.ts';
@@ -45,10 +46,13 @@ export async function testCore(options: TestCoreOptions = {}) {
     ...{ apiKey, signer, usage, store: store.sessionTokens, logger: silentLogger },
   });
   const calls = new LiveCallRegistry(clock);
+  /** What the audit log was told. */
+  const audited: AuditEvent[] = [];
+  const audit = { record: (event: AuditEvent) => void audited.push(event) };
   /** What was ended, in order: ids of tokens and sandboxes, with the reason. */
   const endings: string[] = [];
   const sandboxes = new Sandboxes({
-    ...{ store: store.sandboxes, registry, files, agents, clock, logger: silentLogger },
+    ...{ store: store.sandboxes, registry, files, agents, audit, clock, logger: silentLogger },
     driver: 'fake',
     busyUids: async () => options.busyUids ?? new Set<number>(),
     ...(options.uidRange && { uidRange: options.uidRange }),
@@ -59,7 +63,7 @@ export async function testCore(options: TestCoreOptions = {}) {
     },
   });
   const tokens = new SessionTokens({
-    ...{ store: store.sessionTokens, signer, usage, clock },
+    ...{ store: store.sessionTokens, signer, usage, audit, clock },
     requireSandbox: (sandboxId, workspaceId) => sandboxes.requireSandbox(sandboxId, workspaceId),
     onEnded: (tokenId: string, cause: DomainError) => {
       authenticator.endToken(tokenId, cause);
@@ -80,7 +84,7 @@ export async function testCore(options: TestCoreOptions = {}) {
   onTestFinished(close);
   return {
     ...{ directory, clock, agents, store, files, registry, signer, usage, authenticator },
-    ...{ sandboxes, tokens, owner, endings, calls, close },
+    ...{ sandboxes, tokens, owner, endings, audit, audited, calls, close },
     authentication: new CallAuthentication({ bearer: authenticator }),
   };
 }
