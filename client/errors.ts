@@ -12,7 +12,7 @@ import { ErrorDetailSchema, ErrorReason } from '../gen/computesdk/v1/error_pb.ts
  * - `permission_denied`, `origin_not_allowed`: the credential, or the page's origin, does not allow it.
  * - `destroyed`: the sandbox or terminal was destroyed meanwhile.
  * - `limit_reached`, `too_large`: a limit that the message names; `retryAfterMs` if waiting helps.
- * - `rate_limited`: too many calls in a short time; try again after `retryAfterMs`.
+ * - `rate_limited`: too many calls in a short time; the SDK waits for `retryAfterMs` where it may repeat a call.
  * - `lost`: the process that held the state died and the state with it. Files are still there.
  * - `exited`: the terminal's program has ended, so it takes no input.
  * - `spawn_failed`: the shell could not be started.
@@ -111,6 +111,7 @@ const BY_REASON: Readonly<Partial<Record<number, SandboxErrorCode>>> = {
   [ErrorReason.EXPIRED]: 'expired',
   [ErrorReason.DESTROYED]: 'destroyed',
   [ErrorReason.LIMIT_REACHED]: 'limit_reached',
+  [ErrorReason.RATE_LIMITED]: 'rate_limited',
   [ErrorReason.LOST]: 'lost',
   [ErrorReason.AGENT_UNAVAILABLE]: 'agent_unavailable',
   [ErrorReason.SANDBOX_FAILED]: 'sandbox_failed',
@@ -125,7 +126,6 @@ const BY_REASON: Readonly<Partial<Record<number, SandboxErrorCode>>> = {
   [ErrorReason.ORIGIN_NOT_ALLOWED]: 'origin_not_allowed',
   [ErrorReason.INTERNAL]: 'internal',
   [ErrorReason.CONFLICT]: 'conflict',
-  [ErrorReason.RATE_LIMITED]: 'rate_limited',
 };
 const BY_STATUS: Readonly<Record<Code, SandboxErrorCode>> = {
   [Code.Canceled]: 'canceled',

@@ -10,6 +10,7 @@ export type Reason =
   | 'EXPIRED'
   | 'DESTROYED'
   | 'LIMIT_REACHED'
+  | 'RATE_LIMITED'
   | 'LOST'
   | 'AGENT_UNAVAILABLE'
   | 'SANDBOX_FAILED'
@@ -33,6 +34,8 @@ export type DomainErrorOptions = {
   readonly field?: string;
   /** How long to wait before trying again, in milliseconds. */
   readonly retryAfterMs?: number;
+  /** Id of what was refused, for the audit log. It does not travel. */
+  readonly subjectId?: string;
 };
 
 /** An expected refusal, with a message for the caller: it names the thing and what to do, never a secret. */
@@ -41,12 +44,14 @@ export class DomainError extends Error {
   readonly reason: Reason;
   readonly field: string | undefined;
   readonly retryAfterMs: number | undefined;
+  readonly subjectId: string | undefined;
 
   constructor(reason: Reason, message: string, options: DomainErrorOptions = {}) {
     super(message, options.cause === undefined ? {} : { cause: options.cause });
     this.reason = reason;
     this.field = options.field;
     this.retryAfterMs = options.retryAfterMs;
+    this.subjectId = options.subjectId;
   }
 }
 

@@ -1,3 +1,4 @@
+import type { AuditTrail } from '../core/audit.ts';
 import type { Clock } from '../core/clock.ts';
 import type { DomainError } from '../core/domain-error.ts';
 import type { Logger } from '../core/log.ts';
@@ -19,6 +20,7 @@ export type AccessOptions = {
   readonly store: Store;
   readonly identities: Identities;
   readonly calls: LiveCallRegistry;
+  readonly audit: AuditTrail;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly origins: () => RedirectOrigins;
@@ -44,7 +46,7 @@ export class Access {
   readonly #usage: TokenUsage;
 
   private constructor(options: AccessOptions) {
-    const { store, identities, clock, logger } = options;
+    const { store, identities, audit, clock, logger } = options;
     const { apiKey, signer, linkSecrets: secrets } = identities;
     const onEnded: TokenEnded = (tokenId, cause) => this.#endToken(tokenId, cause);
     const usage = new TokenUsage({ store: store.sessionTokens, clock, logger });
@@ -54,7 +56,7 @@ export class Access {
     this.#usage = usage;
     this.bearer = bearer;
     this.tokens = new SessionTokens({
-      ...{ store: store.sessionTokens, signer, usage, clock, requireSandbox, onEnded },
+      ...{ store: store.sessionTokens, signer, usage, audit, clock, requireSandbox, onEnded },
     });
     this.refresh = new CredentialRefresh({
       ...{ store: store.sessionTokens, signer, clock },

@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import type { AuditTrail } from '../core/audit.ts';
 import type { Clock } from '../core/clock.ts';
 import { every } from '../core/every.ts';
 import type { Logger } from '../core/log.ts';
@@ -24,6 +25,7 @@ export type CoreOptions = {
   readonly store: Store;
   readonly identities: Identities;
   readonly box: OpenedDriver;
+  readonly audit: AuditTrail;
   /** Where magic links may lead; known once the gateway listens. */
   readonly origins: () => RedirectOrigins;
   /** Why browsers would not keep our cookie. Undefined: they do. */
@@ -43,21 +45,21 @@ export type Core = {
 
 /** Wires the domains to each other and reads what the store has. */
 export async function openCore(options: CoreOptions): Promise<Core> {
-  const { config, store, identities, box, clock, logger } = options;
+  const { config, store, identities, box, audit, clock, logger } = options;
   const files = new SandboxFiles(join(config.dataDirectory, 'sandboxes'));
   const registry = await SandboxRegistry.open(store.sandboxes, files);
   const calls = new LiveCallRegistry(clock);
   const agents = openSupervisor(options, registry);
   agents.onLost((sandboxId, cause) => calls.endSandbox(sandboxId, cause));
   const sandboxes = new Sandboxes({
-    ...{ store: store.sandboxes, registry, files, agents, clock, logger },
+    ...{ store: store.sandboxes, registry, files, agents, audit, clock, logger },
     ...{ driver: box.driver.name, busyUids },
     ...(process.getuid?.() === 0 && { uidRange: config.uidRange }),
     onEnded: (sandboxId, cause) => access.endSandbox(sandboxId, cause),
   });
   const { origins, cookiesUnavailable } = options;
   const access = await Access.open({
-    ...{ store, identities, calls, clock, logger, origins, cookiesUnavailable },
+    ...{ store, identities, calls, audit, clock, logger, origins, cookiesUnavailable },
     requireSandbox: (sandboxId, workspaceId) => sandboxes.requireSandbox(sandboxId, workspaceId),
   });
   const purge = every(clock, PURGE_MS, () => access.purge());

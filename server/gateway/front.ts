@@ -3,6 +3,7 @@ import { TerminalService } from '../../gen/computesdk/v1/terminal_service_pb.ts'
 import { Health } from '../../gen/grpc/health/v1/health_pb.ts';
 import { ServerReflection } from '../../gen/grpc/reflection/v1/reflection_pb.ts';
 import { ServerReflection as AlphaReflection } from '../../gen/grpc/reflection/v1alpha/reflection_pb.ts';
+import type { AuditTrail } from '../core/audit.ts';
 import type { Clock } from '../core/clock.ts';
 import type { Logger } from '../core/log.ts';
 import type { HttpHandler } from '../rpc/connect-node.ts';
@@ -10,7 +11,10 @@ import { MethodTable } from '../rpc/method-table.ts';
 import type { Access } from './access.ts';
 import type { Addresses } from './addresses.ts';
 import type { PublicKeys } from './auth/token-signer.ts';
+import { addressLimiter } from './http/address-limiter.ts';
 import { answerNotFound } from './http/answers.ts';
+import type { ClientAddresses } from './http/client-address.ts';
+import { GuardedAuthentication } from './http/guarded-authentication.ts';
 import { HostGuard } from './http/host-guard.ts';
 import { createHttpHandler, SANDBOX_PREFIX } from './http/http-handler.ts';
 import { createMagicPage, MAGIC_PREFIX } from './http/magic-page.ts';
@@ -43,6 +47,8 @@ export type FrontOptions = {
   readonly publicKeys: () => PublicKeys;
   /** The built workspace page. Undefined when it was not built. */
   readonly webFiles: WebFiles | undefined;
+  readonly clients: ClientAddresses;
+  readonly audit: AuditTrail;
   readonly clock: Clock;
   readonly logger: Logger;
   /** Aborts when the gateway begins to stop. */
@@ -58,11 +64,15 @@ export type Front = {
 
 /** Puts the guards, the gateway's services and the way into sandboxes together. */
 export function createFront(options: FrontOptions): Front {
-  const { addresses, access, sandboxes, clock, logger, stopping } = options;
+  const { addresses, access, sandboxes, clients, clock, logger, stopping } = options;
   const { publicUrl } = addresses;
+  const authentication = new GuardedAuthentication({
+    ...{ inner: access.authentication, audit: options.audit, clock },
+    addresses: addressLimiter(clock),
+  });
   const methods = new MethodTable([...GATEWAY_SERVICES, Health, ServerReflection, AlphaReflection]);
   const controlPlane = gatewayRpc({
-    ...{ sandboxes, access, clock, logger },
+    ...{ sandboxes, access, authentication, clients, clock, logger },
     sandboxUrl: (sandboxId) => `${publicUrl}${SANDBOX_PREFIX}${sandboxId}`,
     linkUrl: (secret) => `${publicUrl}${MAGIC_PREFIX}${secret}`,
     publicRoutes: publicRoutes(stopping),
@@ -73,7 +83,7 @@ export function createFront(options: FrontOptions): Front {
     ...{ accessOf, controlPlane, calls: options.calls, clock, log: logger },
     agentMethods: new MethodTable(AGENT_SERVICES),
     gatewayMethods: methods,
-    authentication: access.authentication,
+    ...{ authentication, clients },
     openSandbox: async (sandboxId, caller) => void sandboxes.requireForCall(sandboxId, caller),
     endpoint: (sandboxId, signal) => sandboxes.endpoint(sandboxId, signal),
   });

@@ -10,11 +10,13 @@ import {
   isTrustworthyName,
   resolveAddresses,
 } from './addresses.ts';
+import { AuditLog } from './audit/audit-log.ts';
 import type { LoadedApiKey } from './auth/api-key.ts';
 import type { GatewayConfig } from './config.ts';
 import { type Core, openCore } from './core.ts';
 import { createFront } from './front.ts';
 import { answerError } from './http/answers.ts';
+import { ClientAddresses } from './http/client-address.ts';
 import { createListener } from './http/listener.ts';
 import { readWebFiles, webDirectory } from './http/web-files.ts';
 import { openIdentities } from './identities.ts';
@@ -64,8 +66,12 @@ export async function startGateway(
   // The port, and so the addresses, are known once the gateway listens; nobody calls before.
   let addresses: Addresses | undefined;
   const known = () => addresses ?? resolveAddresses(config, config.port);
+  const audit = opened.adopt(
+    await AuditLog.open({ directory: config.dataDirectory, clock, logger }),
+    (it) => it.close(),
+  );
   const coreOptions = {
-    ...{ config, store, identities, box, clock, logger },
+    ...{ config, store, identities, box, audit, clock, logger },
     origins: known,
     cookiesUnavailable: () => cookiesUnavailable(known().publicUrl, box.driver, config),
   };
@@ -73,12 +79,16 @@ export async function startGateway(
   let handler: HttpHandler = refuseForNow;
   const entrance: HttpHandler = (request, response) => handler(request, response);
   const { hosts, port } = config;
-  const listening = createListener({ hosts, port, handler: entrance, ...(tls && { tls }) });
+  const clients = new ClientAddresses(config.trustedProxies);
+  const isTrustedProxy = (address: string) => clients.isTrusted(address);
+  const listenerOptions = { hosts, port, handler: entrance, isTrustedProxy };
+  const listening = createListener({ ...listenerOptions, ...(tls && { tls }) });
   const listener = opened.adopt(await listening, (it) => it.close());
   addresses = resolveAddresses(config, listener.port);
   const stopping = new AbortController();
   const front = createFront({
-    ...{ ...core, addresses, clock, logger, stopping: stopping.signal },
+    ...{ ...core, addresses, audit, clock, logger, stopping: stopping.signal },
+    clients,
     publicKeys: () => identities.signer.publicKeys(),
     webFiles: await readWebFiles(webDirectory()),
   });

@@ -2,6 +2,7 @@ import { writeSync } from 'node:fs';
 import { systemClock } from '../core/clock.ts';
 import { DomainError } from '../core/domain-error.ts';
 import { jsonLogger, type Logger } from '../core/log.ts';
+import { redact } from '../core/redact.ts';
 import { readConfig } from './config.ts';
 import { type Gateway, startGateway } from './gateway.ts';
 import { SETTINGS, unknownSettings } from './settings.ts';
@@ -65,7 +66,7 @@ function fail(error: unknown): never {
     isExpected || !(error instanceof Error)
       ? String(error instanceof Error ? error.message : error)
       : error.stack;
-  writeSync(STDERR, `computesdk gateway: ${text}\n`);
+  writeSync(STDERR, `computesdk gateway: ${redact(text ?? '')}\n`);
   process.exit(1);
 }
 

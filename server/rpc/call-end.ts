@@ -9,6 +9,7 @@ import {
 import { setTrailerStatus } from '@connectrpc/connect/protocol-grpc';
 import { trailerFlag, trailerSerialize } from '@connectrpc/connect/protocol-grpc-web';
 import { type CallForm, callForm } from './call-form.ts';
+import { RETRY_AFTER } from './connect-error.ts';
 import type { HttpRequest, HttpResponse } from './connect-node.ts';
 import { reset } from './reset.ts';
 
@@ -57,6 +58,8 @@ export function refuse(
   if (form === undefined || form.protocol === 'connect-unary') {
     response.statusCode = status ?? codeToHttpStatus(error.code);
     response.setHeader('Content-Type', 'application/json');
+    const retryAfter = error.metadata.get(RETRY_AFTER);
+    if (retryAfter !== null) response.setHeader(RETRY_AFTER, retryAfter);
     response.end(errorToJsonBytes(error, undefined));
     return;
   }

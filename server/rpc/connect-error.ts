@@ -2,6 +2,7 @@ import { create } from '@bufbuild/protobuf';
 import { durationFromMs } from '@bufbuild/protobuf/wkt';
 import { Code, ConnectError } from '@connectrpc/connect';
 import { ErrorDetailSchema, ErrorReason } from '../../gen/computesdk/v1/error_pb.ts';
+import { RetryInfoSchema } from '../../gen/google/rpc/error_details_pb.ts';
 import { DomainError, type Reason } from '../core/domain-error.ts';
 
 /** The one table from a domain's reason to what travels. */
@@ -16,6 +17,7 @@ const TABLE: Readonly<Record<Reason, readonly [Code, ErrorReason]>> = {
   EXPIRED: [Code.Unauthenticated, ErrorReason.EXPIRED],
   DESTROYED: [Code.NotFound, ErrorReason.DESTROYED],
   LIMIT_REACHED: [Code.ResourceExhausted, ErrorReason.LIMIT_REACHED],
+  RATE_LIMITED: [Code.ResourceExhausted, ErrorReason.RATE_LIMITED],
   LOST: [Code.DataLoss, ErrorReason.LOST],
   AGENT_UNAVAILABLE: [Code.Unavailable, ErrorReason.AGENT_UNAVAILABLE],
   SANDBOX_FAILED: [Code.FailedPrecondition, ErrorReason.SANDBOX_FAILED],
@@ -34,6 +36,9 @@ const TABLE: Readonly<Record<Reason, readonly [Code, ErrorReason]>> = {
   INTERNAL: [Code.Internal, ErrorReason.INTERNAL],
 };
 
+/** The header, or the trailer where a protocol has its own statuses, that says when to try again, in seconds. */
+export const RETRY_AFTER = 'Retry-After';
+
 /**
  * What a caller gets to see of an error. Domain errors keep their message; everything unexpected
  * becomes one bland message, since its own may hold paths or secrets.
@@ -46,11 +51,20 @@ export function toConnectError(error: unknown): ConnectError {
     });
   }
   const [code, reason] = TABLE[error.reason];
-  return withDetail(new ConnectError(error.message, code), {
+  const shown = withDetail(new ConnectError(error.message, code), {
     reason,
     ...(error.field !== undefined && { field: error.field }),
     ...(error.retryAfterMs !== undefined && { retryAfter: durationFromMs(error.retryAfterMs) }),
   });
+  return error.retryAfterMs === undefined ? shown : withRetry(shown, error.retryAfterMs);
+}
+
+/** Says when to try again in the two ways that clients know which do not know our own detail. */
+function withRetry(error: ConnectError, retryAfterMs: number): ConnectError {
+  const value = create(RetryInfoSchema, { retryDelay: durationFromMs(retryAfterMs) });
+  error.details.push({ desc: RetryInfoSchema, value });
+  error.metadata.set(RETRY_AFTER, String(Math.ceil(retryAfterMs / 1000)));
+  return error;
 }
 
 function withDetail(

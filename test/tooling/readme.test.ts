@@ -8,12 +8,29 @@ import { EXPIRED_LIMIT_MS } from '../../client/connection/token-renewal.ts';
 import { DEAD_AFTER_MS } from '../../client/connection/watchdog.ts';
 import { TERMINAL_LIMITS } from '../../server/agent/terminal/limits.ts';
 import * as bounds from '../../server/core/bounds.ts';
+import {
+  MAX_AUDIT_FILE_BYTES,
+  MAX_AUDIT_FILES,
+  MAX_QUEUED_AUDIT_LINES,
+} from '../../server/gateway/audit/audit-log.ts';
 import { MAX_SUBJECTS } from '../../server/gateway/auth/credential-refresh.ts';
 import {
   DEFAULT_EXPIRES_IN_MS,
   MAX_DESCRIPTION_CHARS,
   MAX_LIVE_TOKENS,
 } from '../../server/gateway/auth/session-tokens.ts';
+import {
+  ADDRESS_BURST,
+  ADDRESS_FAILURES_PER_SECOND,
+} from '../../server/gateway/http/address-limiter.ts';
+import {
+  CREDENTIAL_BURST,
+  CREDENTIAL_CALLS_PER_SECOND,
+} from '../../server/gateway/http/guarded-authentication.ts';
+import {
+  MAX_SILENT_CONNECTIONS,
+  MAX_SILENT_LOCAL_CONNECTIONS,
+} from '../../server/gateway/http/silent-connections.ts';
 import {
   MAX_STREAMS_PER_SANDBOX,
   MAX_UNARY_CALLS_PER_SANDBOX,
@@ -37,8 +54,17 @@ import { FRONTEND_SNIPPET, SERVER_SNIPPET } from './spec-snippets.ts';
 const LIMITS: Readonly<Record<string, unknown>> = {
   ...bounds,
   ...TERMINAL_LIMITS,
+  ADDRESS_BURST,
+  ADDRESS_FAILURES_PER_SECOND,
+  CREDENTIAL_BURST,
+  CREDENTIAL_CALLS_PER_SECOND,
   DEAD_AFTER_MS,
   DEFAULT_EXPIRES_IN_MS,
+  MAX_AUDIT_FILES,
+  MAX_AUDIT_FILE_BYTES,
+  MAX_QUEUED_AUDIT_LINES,
+  MAX_SILENT_CONNECTIONS,
+  MAX_SILENT_LOCAL_CONNECTIONS,
   DEFAULT_EXTENSION_MS,
   DEFAULT_TIMEOUT_MS,
   EXPIRED_LIMIT_MS,

@@ -1,3 +1,4 @@
+import type { ClientAddress } from '../../core/client-address.ts';
 import type { Caller } from './caller.ts';
 
 /** All of a request that can say who makes it. */
@@ -10,6 +11,8 @@ export type CallCredentials = {
   readonly origin: string | undefined;
   /** The sandbox below whose address the request is made. A cookie opens nothing elsewhere. */
   readonly sandboxId: string | undefined;
+  /** Where the call comes from, for limits and the audit log. Most calls never need it. */
+  readonly client?: () => ClientAddress;
 };
 
 /** Tells who makes a call. `now` is milliseconds since the epoch. */

@@ -1,4 +1,4 @@
-import type { DomainError } from '../../core/domain-error.ts';
+import { DomainError } from '../../core/domain-error.ts';
 import type { Logger } from '../../core/log.ts';
 import type { ApiKeyCheck } from './api-key.ts';
 import { type Caller, callerOfToken, type TokenCaller } from './caller.ts';
@@ -98,10 +98,10 @@ export class Authenticator {
 
   #admit(token: SessionToken, now: number): TokenCaller {
     this.#assertNotEnded(token.id, token.sandboxId);
-    if (token.endReason) throw tokenEnded(token.endReason);
+    if (token.endReason) throw refused(tokenEnded(token.endReason), token.id);
     if (token.expiresAt <= now) {
       this.expire(token.id, now);
-      throw tokenEnded('EXPIRED');
+      throw refused(tokenEnded('EXPIRED'), token.id);
     }
     return callerOfToken(token, 'bearer');
   }
@@ -135,8 +135,13 @@ export class Authenticator {
 
   #assertNotEnded(tokenId: string, sandboxId: string): void {
     const cause = this.#ended.get(tokenId) ?? this.#ended.get(sandboxId);
-    if (cause) throw cause;
+    if (cause) throw refused(cause, tokenId);
   }
+}
+
+/** The refusal of one token, which the audit log can name. */
+function refused({ reason, message }: DomainError, tokenId: string): DomainError {
+  return new DomainError(reason, message, { subjectId: tokenId });
 }
 
 function credentialOf(authorization: string | undefined): string | undefined {

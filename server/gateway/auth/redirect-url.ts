@@ -1,7 +1,7 @@
 import { invalidArgument } from '../../core/domain-error.ts';
 
 /** The longest redirect, in characters. */
-export const MAX_REDIRECT_CHARS = 2048;
+const MAX_REDIRECT_CHARS = 2048;
 /** Where a browser goes if the owner does not say. */
 const DEFAULT_REDIRECT = '/workspace';
 

@@ -1,3 +1,4 @@
+import type { AuditActor, AuditClient, AuditTrail } from '../../core/audit.ts';
 import {
   checkDuration,
   checkLine,
@@ -37,7 +38,12 @@ export const EXPIRES_IN = {
 export type TokenEnded = (tokenId: string, cause: DomainError) => void;
 
 /** The API key that acts, and the workspace it acts for. */
-export type Owner = { readonly workspaceId: string; readonly principalId: string };
+export type Owner = {
+  readonly workspaceId: string;
+  readonly principalId: string;
+  /** Where its request came from, for the audit log. */
+  readonly client?: AuditClient;
+};
 
 export type CreateTokenRequest = {
   readonly requestId: string;
@@ -58,6 +64,7 @@ export type SessionTokensOptions = {
   /** Throws NOT_FOUND unless the workspace has this sandbox. */
   readonly requireSandbox: (sandboxId: string, workspaceId: string) => void;
   readonly onEnded: TokenEnded;
+  readonly audit: AuditTrail;
 };
 
 /** Creates, lists and revokes the session tokens of sandboxes. */
@@ -114,6 +121,10 @@ export class SessionTokens {
           text: await signer.sign(insertion.token),
         };
       case 'created':
+        this.#options.audit.record({
+          ...{ event: 'session_token.created', ...actorOf(owner) },
+          ...{ sandboxId, subject: insertion.token.id },
+        });
         return { token: insertion.token, text: await signer.sign(insertion.token) };
     }
   }
@@ -147,6 +158,12 @@ export class SessionTokens {
     const token = await this.#find(owner, key);
     await this.#options.store.end(token.id, 'REVOKED', this.#options.clock.now());
     this.#options.onEnded(token.id, tokenEnded('REVOKED'));
+    const { id: subject, sandboxId } = token;
+    // Revoking what has ended changes nothing.
+    if (token.endReason) return;
+    this.#options.audit.record({
+      ...{ event: 'session_token.revoked', ...actorOf(owner), sandboxId, subject },
+    });
   }
 
   /** Revokes every live token of a sandbox. Resolves with how many there were. */
@@ -154,6 +171,9 @@ export class SessionTokens {
     this.#options.requireSandbox(sandboxId, owner.workspaceId);
     const ids = await this.#options.store.revokeAll(sandboxId, this.#options.clock.now());
     for (const id of ids) this.#options.onEnded(id, tokenEnded('REVOKED'));
+    this.#options.audit.record({
+      ...{ event: 'session_token.revoked_all', ...actorOf(owner), sandboxId, count: ids.length },
+    });
     return ids.length;
   }
 
@@ -181,6 +201,10 @@ export class SessionTokens {
   #withUsage(token: SessionToken): SessionToken {
     return { ...token, lastUsedAt: this.#options.usage.lastUsedAt(token.id, token.lastUsedAt) };
   }
+}
+
+function actorOf({ principalId, client }: Owner): AuditActor {
+  return { actor: principalId, ...client };
 }
 
 /** The scopes asked for, each once and in alphabetical order; all of them if none is. Throws INVALID_ARGUMENT. */

@@ -13,6 +13,7 @@ import { limitBodyTime } from './body-time.ts';
 import { type HostGuard, rawValues } from './host-guard.ts';
 import { MAGIC_PREFIX } from './magic-page.ts';
 import { answerPreflight, isPreflight, type OriginGuard } from './origin-guard.ts';
+import { credentialInQuery } from './query-guard.ts';
 import { setSecurityHeaders } from './security-headers.ts';
 import { WORKSPACE_PATH } from './workspace-page.ts';
 
@@ -69,6 +70,11 @@ function passesGuards(
   const origin = options.originGuard.check(request, response);
   if (origin) {
     answerError(request, response, origin, 403);
+    return false;
+  }
+  const credential = credentialInQuery(request.url ?? '');
+  if (credential) {
+    answerError(request, response, credential);
     return false;
   }
   if (isPreflight(request)) {

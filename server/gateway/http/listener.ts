@@ -8,6 +8,7 @@ import {
 import type { Server, Socket } from 'node:net';
 import { DomainError } from '../../core/domain-error.ts';
 import type { HttpHandler } from '../../rpc/connect-node.ts';
+import { SilentConnections } from './silent-connections.ts';
 import { sniffHttp2 } from './sniff.ts';
 
 /** The most bytes of a request's headers. */
@@ -49,6 +50,8 @@ export type ListenerOptions = {
   /** Certificate chain and private key, as PEM. Absent: cleartext HTTP/1.1 and HTTP/2 on one port. */
   readonly tls?: TlsFiles;
   readonly times?: Partial<ListenerTimes>;
+  /** Whether an address is that of a trusted proxy, behind which there are many clients. Default: none is. */
+  readonly isTrustedProxy?: (address: string) => boolean;
 };
 
 type TlsFiles = { readonly certificate: string | Buffer; readonly key: string | Buffer };
@@ -64,10 +67,15 @@ export interface Listener {
 export async function createListener(options: ListenerOptions): Promise<Listener> {
   const sockets = new Set<Socket>();
   const times = { ...TIMES, ...options.times };
+  const silent = new SilentConnections(options.isTrustedProxy ?? (() => false));
+  const handler: HttpHandler = (request, response) => {
+    silent.onRequest(request);
+    options.handler(request, response);
+  };
   const factory = options.tls
-    ? secureServers(options.handler, options.tls, times)
-    : cleartextServers(options.handler, times);
-  const servers = await listenOnAll(options, () => track(factory(), sockets));
+    ? secureServers(handler, options.tls, times)
+    : cleartextServers(handler, times);
+  const servers = await listenOnAll(options, () => track(factory(), sockets, silent));
   let closed: Promise<void> | undefined;
   return {
     port: portOf(servers[0]),
@@ -176,10 +184,11 @@ function limitIdleTime(session: ServerHttp2Session, times: ListenerTimes): void 
   session.once('close', () => clearTimeout(timer));
 }
 
-function track<S extends Server>(server: S, sockets: Set<Socket>): S {
+function track<S extends Server>(server: S, sockets: Set<Socket>, silent: SilentConnections): S {
   server.maxConnections = MAX_CONNECTIONS;
   server.on('connection', (socket: Socket) => {
     sockets.add(socket);
+    silent.add(socket);
     socket.once('close', () => sockets.delete(socket));
   });
   return server;

@@ -6,7 +6,7 @@ import type { HttpRequest, HttpResponse } from '../../rpc/connect-node.ts';
 const PREFLIGHT_SECONDS = 7_200;
 const ALLOWED_METHODS = cors.allowedMethods.join(', ');
 const ALLOWED_HEADERS = [...cors.allowedHeaders, 'Authorization'].join(', ');
-const EXPOSED_HEADERS = cors.exposedHeaders.join(', ');
+const EXPOSED_HEADERS = [...cors.exposedHeaders, 'Retry-After'].join(', ');
 /** A label of a preview's host name: what runs in a sandbox must never call with a user's credentials. */
 const PREVIEW_LABEL = /^\d+-sbx/;
 

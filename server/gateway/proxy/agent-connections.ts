@@ -25,6 +25,9 @@ const REQUEST_HEADERS = [
   'grpc-message-type',
 ] as const;
 
+/** Says that answers must not be compressed. Without it a compressed request is taken for a wish to get them so. */
+const PLAIN_ANSWERS = { 'connect-accept-encoding': 'identity', 'grpc-accept-encoding': 'identity' };
+
 /** A call as it enters a sandbox. */
 export type AgentCall = {
   readonly socketPath: string;
@@ -66,7 +69,7 @@ export class AgentConnections {
 
 /** The headers of a call that may enter a sandbox. */
 export function callHeaders(from: HttpRequest): Record<string, string> {
-  const headers: Record<string, string> = { host: 'sandbox' };
+  const headers: Record<string, string> = { host: 'sandbox', ...PLAIN_ANSWERS };
   for (const name of REQUEST_HEADERS) {
     const value = from.headers[name];
     if (typeof value === 'string') headers[name] = value;

@@ -11,6 +11,7 @@ import { type Access, authorize, refuseApiKeyFromBrowser } from '../auth/authori
 import type { Caller } from '../auth/caller.ts';
 import { answerError, answerUnknownMethod, refuseMalformedCall } from '../http/answers.ts';
 import { limitBodyTime } from '../http/body-time.ts';
+import type { ClientAddresses } from '../http/client-address.ts';
 import { SANDBOX_PREFIX } from '../http/http-handler.ts';
 import { setSandboxOfRequest } from '../http/sandbox-of-request.ts';
 import type { AgentEndpoint } from '../sandbox/agents.ts';
@@ -34,6 +35,7 @@ export type SandboxProxyOptions = {
   /** Serves `gatewayMethods`, at their paths from the root. */
   readonly controlPlane: HttpHandler;
   readonly authentication: Authentication;
+  readonly clients: ClientAddresses;
   /** Who may call a method. Undefined: everybody, without a credential; never so for an agent's method. */
   readonly accessOf: (method: DescMethod) => Access | undefined;
   /** Resolves when the sandbox exists and the caller may see it. Throws NOT_FOUND. */
@@ -161,7 +163,7 @@ function admitNow(
   call: Omit<InboundCall, 'form'>,
 ): Caller | undefined {
   const now = options.clock.now();
-  const caller = options.authentication.authenticateCached(credentialsOf(call), now);
+  const caller = options.authentication.authenticateCached(credentialsOf(options, call), now);
   if (caller) check(options, call, caller);
   return caller;
 }
@@ -171,14 +173,18 @@ async function admit(
   call: Omit<InboundCall, 'form'>,
 ): Promise<Caller> {
   const now = options.clock.now();
-  const caller = await options.authentication.authenticate(credentialsOf(call), now);
+  const caller = await options.authentication.authenticate(credentialsOf(options, call), now);
   check(options, call, caller);
   return caller;
 }
 
-function credentialsOf({ request, address }: Omit<InboundCall, 'form'>): CallCredentials {
+function credentialsOf(
+  { clients }: SandboxProxyOptions,
+  { request, address }: Omit<InboundCall, 'form'>,
+): CallCredentials {
   const { authorization, cookie, origin } = request.headers;
-  return { authorization, cookie, origin, sandboxId: address.sandboxId };
+  const client = () => clients.of(request);
+  return { authorization, cookie, origin, sandboxId: address.sandboxId, client };
 }
 
 function check(

@@ -2,7 +2,7 @@ import type { HandlerContext } from '@connectrpc/connect';
 import type { Clock } from '../../core/clock.ts';
 import type { Authentication } from '../auth/authentication.ts';
 import { authorize, refuseApiKeyFromBrowser } from '../auth/authorize.ts';
-import { CALLER, SANDBOX_ID } from './call-context.ts';
+import { CALLER, CLIENT, SANDBOX_ID } from './call-context.ts';
 import type { CallLog } from './call-log.ts';
 import { accessOf } from './method-access.ts';
 
@@ -20,11 +20,13 @@ export function callGate(options: CallGateOptions): (context: HandlerContext) =>
     try {
       const access = accessOf(method);
       if (!access) return;
+      const client = values.get(CLIENT);
       const credentials = {
         authorization: requestHeader.get('authorization') ?? undefined,
         cookie: requestHeader.get('cookie') ?? undefined,
         origin: requestHeader.get('origin') ?? undefined,
         sandboxId: values.get(SANDBOX_ID),
+        ...(client && { client }),
       };
       const caller = await authentication.authenticate(credentials, clock.now());
       values.set(CALLER, caller);

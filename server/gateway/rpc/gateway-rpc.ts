@@ -7,6 +7,8 @@ import type { Clock } from '../../core/clock.ts';
 import type { Logger } from '../../core/log.ts';
 import { type HttpHandler, rpcHandler } from '../../rpc/connect-node.ts';
 import type { Access } from '../access.ts';
+import type { Authentication } from '../auth/authentication.ts';
+import type { ClientAddresses } from '../http/client-address.ts';
 import type { Sandboxes } from '../sandbox/sandbox-service.ts';
 import { authService } from './auth-service.ts';
 import { contextOf } from './call-context.ts';
@@ -27,6 +29,8 @@ export const GATEWAY_SERVICES = [
 export type GatewayRpcOptions = {
   readonly sandboxes: Sandboxes;
   readonly access: Access;
+  readonly authentication: Authentication;
+  readonly clients: ClientAddresses;
   readonly sandboxUrl: (sandboxId: string) => string;
   /** The address of a magic link's secret. */
   readonly linkUrl: (secret: string) => string;
@@ -41,14 +45,13 @@ export type GatewayRpcOptions = {
 
 /** The services of the gateway, and what stands before them: authentication, authorization, the log. */
 export function gatewayRpc(options: GatewayRpcOptions): HttpHandler {
-  const { clock, logger, shutdownSignal } = options;
-  const { authentication } = options.access;
+  const { authentication, clock, logger, shutdownSignal } = options;
   const callLog = new CallLog({ clock, logger });
   return rpcHandler({
     routes: gatewayRoutes(options),
     requestGate: callGate({ authentication, clock, callLog }),
     interceptors: [callLog.interceptor()],
-    contextValues: contextOf,
+    contextValues: (request) => contextOf(request, options.clients),
     fallback: options.fallback,
     ...(shutdownSignal && { shutdownSignal }),
   });

@@ -1,3 +1,4 @@
+import { type AuditActor, type AuditTrail, SYSTEM_ACTOR } from '../../core/audit.ts';
 import type { Clock, Timer } from '../../core/clock.ts';
 import { DomainError } from '../../core/domain-error.ts';
 import type { Logger } from '../../core/log.ts';
@@ -17,6 +18,7 @@ export type SandboxEndingOptions = {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly onEnded: (sandboxId: string, cause: DomainError) => void;
+  readonly audit: AuditTrail;
 };
 
 /**
@@ -43,12 +45,12 @@ export class SandboxEnding {
   }
 
   /** Ends a sandbox. No process and no file of it is left when this resolves. Idempotent. */
-  async destroy(id: string): Promise<void> {
+  async destroy(id: string, by: AuditActor): Promise<void> {
     // An end that is under way may turn out to be none (the sandbox was extended), or fail.
     await this.#ending.get(id)?.catch(() => {});
     if (!this.#options.registry.get(id)) return;
     await this.#once(id, async () => {
-      await this.#mark(id, { reason: 'DESTROYED' });
+      await this.#mark(id, { reason: 'DESTROYED', by });
       await this.#finish(id);
     });
   }
@@ -100,14 +102,18 @@ export class SandboxEnding {
 
   async #mark(
     id: string,
-    how: { reason: 'DESTROYED' | 'EXPIRED'; ifExpiredAt?: number },
+    how: { reason: 'DESTROYED' | 'EXPIRED'; ifExpiredAt?: number; by?: AuditActor },
   ): Promise<Sandbox | undefined> {
-    const { store, registry, clock, logger, onEnded } = this.#options;
-    const sandbox = await store.markDestroying(id, { now: clock.now(), ...how });
+    const { store, registry, clock, logger, onEnded, audit } = this.#options;
+    const { reason, ifExpiredAt, by = SYSTEM_ACTOR } = how;
+    const when = { now: clock.now(), ...(ifExpiredAt !== undefined && { ifExpiredAt }) };
+    const sandbox = await store.markDestroying(id, { reason, ...when });
     if (!sandbox) return undefined;
     registry.set(sandbox);
-    logger.info('sandbox ends', { sandboxId: id, reason: how.reason });
-    onEnded(id, ended(how.reason));
+    logger.info('sandbox ends', { sandboxId: id, reason });
+    onEnded(id, ended(reason));
+    const event = reason === 'EXPIRED' ? 'sandbox.expired' : 'sandbox.destroyed';
+    audit.record({ event, ...by, sandboxId: id });
     return sandbox;
   }
 

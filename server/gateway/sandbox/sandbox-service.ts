@@ -1,3 +1,4 @@
+import type { AuditActor, AuditClient, AuditTrail } from '../../core/audit.ts';
 import { checkPage, pageTokenAfter } from '../../core/bounds.ts';
 import type { Clock } from '../../core/clock.ts';
 import { DomainError, invalidArgument } from '../../core/domain-error.ts';
@@ -21,7 +22,12 @@ import type { SandboxRegistry } from './sandbox-registry.ts';
 export const MAX_SANDBOXES = 1000;
 
 /** The API key that acts, and the workspace it acts for. */
-export type Owner = { readonly workspaceId: string; readonly principalId: string };
+export type Owner = {
+  readonly workspaceId: string;
+  readonly principalId: string;
+  /** Where its request came from, for the audit log. */
+  readonly client?: AuditClient;
+};
 
 /** Whoever calls into a sandbox, authenticated and authorized. */
 export type SandboxCaller =
@@ -43,6 +49,7 @@ export type SandboxesOptions = {
   readonly busyUids: () => Promise<ReadonlySet<number>>;
   /** Refuses new calls into a sandbox and ends its live ones. Called when the store has it. */
   readonly onEnded: (sandboxId: string, cause: DomainError) => void;
+  readonly audit: AuditTrail;
 };
 
 /** Creates, finds, extends and ends sandboxes. */
@@ -69,7 +76,7 @@ export class Sandboxes {
       method: 'CreateSandbox',
       findByName: false,
     });
-    return await this.#start(insertion, signal);
+    return await this.#start(insertion, owner, signal);
   }
 
   /** The live sandbox of a name, or a new one. Any number of calls at once agree on one sandbox. */
@@ -83,7 +90,7 @@ export class Sandboxes {
       method: 'FindOrCreateSandbox',
       findByName: true,
     });
-    const sandbox = await this.#start(insertion, signal);
+    const sandbox = await this.#start(insertion, owner, signal);
     return { sandbox, created: insertion.kind !== 'found' };
   }
 
@@ -123,7 +130,8 @@ export class Sandboxes {
   /** Ends everything in a sandbox and deletes its files. Succeeds if it is gone. */
   async destroy(owner: Owner, sandboxId: string): Promise<void> {
     const sandbox = this.#options.registry.get(checkSandboxId(sandboxId));
-    if (sandbox?.workspaceId === owner.workspaceId) await this.#ending.destroy(sandboxId);
+    if (sandbox?.workspaceId !== owner.workspaceId) return;
+    await this.#ending.destroy(sandboxId, actorOf(owner));
   }
 
   /** Moves the end of a sandbox's life to now plus `durationMs`, if that is later. */
@@ -219,9 +227,12 @@ export class Sandboxes {
     return { ...uidRange, start: somewhereIn(uidRange, sandboxId), busy: await busyUids() };
   }
 
-  async #start(insertion: Insertion, signal: AbortSignal): Promise<Sandbox> {
+  async #start(insertion: Insertion, owner: Owner, signal: AbortSignal): Promise<Sandbox> {
     const { registry, files, agents } = this.#options;
     const { id, status } = registry.set(sandboxOf(insertion));
+    if (insertion.kind === 'created') {
+      this.#options.audit.record({ event: 'sandbox.created', ...actorOf(owner), sandboxId: id });
+    }
     if (status === 'failed') throw failed(sandboxOf(insertion));
     try {
       await files.prepare(id);
@@ -277,6 +288,10 @@ function somewhereIn(range: { first: number; last: number }, sandboxId: string):
   let hash = 0;
   for (const char of sandboxId) hash = (hash * 31 + char.charCodeAt(0)) % 0x7fffffff;
   return range.first + (hash % (range.last - range.first + 1));
+}
+
+function actorOf({ principalId, client }: Owner): AuditActor {
+  return { actor: principalId, ...client };
 }
 
 function notFound(sandboxId: string): DomainError {

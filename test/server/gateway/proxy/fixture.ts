@@ -15,6 +15,7 @@ import { newId } from '../../../../server/core/id.ts';
 import { silentLogger } from '../../../../server/core/log.ts';
 import type { Caller } from '../../../../server/gateway/auth/caller.ts';
 import { answerNotFound } from '../../../../server/gateway/http/answers.ts';
+import { ClientAddresses } from '../../../../server/gateway/http/client-address.ts';
 import { HostGuard } from '../../../../server/gateway/http/host-guard.ts';
 import { createHttpHandler } from '../../../../server/gateway/http/http-handler.ts';
 import { createListener, type ListenerTimes } from '../../../../server/gateway/http/listener.ts';
@@ -89,6 +90,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       authenticateCached: () => undefined,
       assertStillValid: () => {},
     },
+    clients: new ClientAddresses([]),
     accessOf,
     openSandbox: async (sandboxId) => {
       if (sandboxId !== SANDBOX_ID) throw new DomainError('NOT_FOUND', 'there is no such sandbox');

@@ -49,7 +49,7 @@ describe('the sandbox proxy', () => {
 
   it('lets no credential, cookie or unknown header in, and says who calls', async () => {
     await fetch(
-      `${gateway.sandboxUrl}/computesdk.v1.TerminalService/CreateTerminal?token=${TOKEN}`,
+      `${gateway.sandboxUrl}/computesdk.v1.TerminalService/CreateTerminal?code=${TOKEN}`,
       {
         method: 'POST',
         headers: {
@@ -77,10 +77,12 @@ describe('the sandbox proxy', () => {
     const names = [...(call?.headers.keys() ?? [])].sort();
     expect(names).toEqual([
       'accept',
+      'connect-accept-encoding',
       'connect-protocol-version',
       'connection',
       'content-length',
       'content-type',
+      'grpc-accept-encoding',
       'host',
       'user-agent',
       'x-computesdk-principal',

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
+import type { AuditEvent } from '../../../../server/core/audit.ts';
 import { silentLogger } from '../../../../server/core/log.ts';
 import { Access } from '../../../../server/gateway/access.ts';
 import { ApiKeyCheck, hashApiKey } from '../../../../server/gateway/auth/api-key.ts';
@@ -43,10 +44,13 @@ export async function testCore(options: TestCoreOptions = {}) {
   const registry = await SandboxRegistry.open(store.sandboxes, files);
   const { identities, owner } = await testIdentities(store, clock);
   const calls = new LiveCallRegistry(clock);
+  /** What the audit log was told. */
+  const audited: AuditEvent[] = [];
+  const audit = { record: (event: AuditEvent) => void audited.push(event) };
   /** What was ended, in order: ids of tokens and sandboxes, with the reason. */
   const endings: string[] = [];
   const sandboxes = new Sandboxes({
-    ...{ store: store.sandboxes, registry, files, agents, clock, logger: silentLogger },
+    ...{ store: store.sandboxes, registry, files, agents, audit, clock, logger: silentLogger },
     driver: 'fake',
     busyUids: async () => options.busyUids ?? new Set<number>(),
     ...(options.uidRange && { uidRange: options.uidRange }),
@@ -56,7 +60,7 @@ export async function testCore(options: TestCoreOptions = {}) {
     },
   });
   const access = await Access.open({
-    ...{ store, identities, calls, clock, logger: silentLogger },
+    ...{ store, identities, calls, audit, clock, logger: silentLogger },
     origins: () => ({ appOrigin: APP_ORIGIN, allowedOrigins: [APP_ORIGIN] }),
     cookiesUnavailable: () => options.cookiesUnavailable,
     requireSandbox: (sandboxId, workspaceId) => sandboxes.requireSandbox(sandboxId, workspaceId),
@@ -75,8 +79,9 @@ export async function testCore(options: TestCoreOptions = {}) {
   onTestFinished(close);
   return {
     ...{ directory, clock, agents, store, files, registry, access, identities },
-    ...{ sandboxes, owner, endings, calls, close, signer: identities.signer },
+    ...{ sandboxes, owner, endings, audit, audited, calls, close, signer: identities.signer },
     tokens: access.tokens,
+    authentication: access.authentication,
     refresh: access.refresh,
     authenticator: access.bearer,
   };

@@ -1,6 +1,7 @@
 import { onTestFinished } from 'vitest';
 import { jsonLogger } from '../../../../server/core/log.ts';
 import { createFront } from '../../../../server/gateway/front.ts';
+import { ClientAddresses } from '../../../../server/gateway/http/client-address.ts';
 import { createListener } from '../../../../server/gateway/http/listener.ts';
 import type { HttpHandler } from '../../../../server/rpc/connect-node.ts';
 import { testCore } from './test-core.ts';
@@ -8,7 +9,7 @@ import { testCore } from './test-core.ts';
 export type TestFront = Awaited<ReturnType<typeof testFront>>;
 
 /** Everything of a gateway but its agents, on a free port. */
-export async function testFront() {
+export async function testFront(options: { readonly trustedProxies?: readonly string[] } = {}) {
   const core = await testCore();
   const stopping = new AbortController();
   const lines: string[] = [];
@@ -22,6 +23,7 @@ export async function testFront() {
   const front = createFront({
     ...core,
     addresses: { publicUrl: url, appOrigin: url, allowedOrigins: [url], allowedHosts: [] },
+    clients: new ClientAddresses(options.trustedProxies ?? []),
     publicKeys: () => core.signer.publicKeys(),
     webFiles: undefined,
     logger: jsonLogger({ write: (line) => lines.push(line), now: () => 0, level: 'debug' }),
