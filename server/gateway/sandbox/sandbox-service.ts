@@ -5,7 +5,7 @@ import { DomainError, invalidArgument } from '../../core/domain-error.ts';
 import { newId } from '../../core/id.ts';
 import type { Logger } from '../../core/log.ts';
 import type { AgentEndpoint, AgentSupervisor } from './agents.ts';
-import type { Insertion, Sandbox, SandboxStore, UidChoice } from './sandbox.ts';
+import type { Insertion, Sandbox, SandboxStore } from './sandbox.ts';
 import { SandboxEnding } from './sandbox-ending.ts';
 import type { SandboxFiles } from './sandbox-files.ts';
 import {
@@ -17,6 +17,7 @@ import {
   checkSandboxId,
 } from './sandbox-options.ts';
 import type { SandboxRegistry } from './sandbox-registry.ts';
+import { chooseUids, type UidOptions } from './uid-choice.ts';
 
 /** Sandboxes that there may be at once, those being destroyed included. Above it creation fails with LIMIT_REACHED. */
 export const MAX_SANDBOXES = 1000;
@@ -34,7 +35,7 @@ export type SandboxCaller =
   | { readonly kind: 'api_key'; readonly workspaceId: string }
   | { readonly kind: 'session_token'; readonly sandboxId: string };
 
-export type SandboxesOptions = {
+export type SandboxesOptions = UidOptions & {
   readonly store: SandboxStore;
   readonly registry: SandboxRegistry;
   readonly files: SandboxFiles;
@@ -43,10 +44,6 @@ export type SandboxesOptions = {
   readonly logger: Logger;
   /** Name of the driver that boxes new sandboxes. */
   readonly driver: string;
-  /** Host uids of boxes. Absent when the gateway is not root. */
-  readonly uidRange?: { readonly first: number; readonly last: number };
-  /** Host uids that processes have now, of other gateways for example. */
-  readonly busyUids: () => Promise<ReadonlySet<number>>;
   /** Refuses new calls into a sandbox and ends its live ones. Called when the store has it. */
   readonly onEnded: (sandboxId: string, cause: DomainError) => void;
   readonly audit: AuditTrail;
@@ -192,7 +189,7 @@ export class Sandboxes {
     const { store, clock, driver } = this.#options;
     const { requestId, name, namespace, metadata, timeoutMs } = checkCreate(request);
     const id = newId('sbx');
-    const uids = await this.#chooseUids(id);
+    const uids = await chooseUids(id, this.#options);
     const createdAt = clock.now();
     const insertion = await store.insert({
       ...{ id, name, namespace, metadata, driver, createdAt },
@@ -219,12 +216,6 @@ export class Sandboxes {
       throw invalidArgument('requestId', 'was used for another sandbox');
     }
     return insertion;
-  }
-
-  async #chooseUids(sandboxId: string): Promise<UidChoice | undefined> {
-    const { uidRange, busyUids } = this.#options;
-    if (!uidRange) return undefined;
-    return { ...uidRange, start: somewhereIn(uidRange, sandboxId), busy: await busyUids() };
   }
 
   async #start(insertion: Insertion, owner: Owner, signal: AbortSignal): Promise<Sandbox> {
@@ -281,13 +272,6 @@ function sandboxOf(insertion: Insertion): Sandbox {
         'no host uid is free for another sandbox: destroy some, or widen COMPUTESDK_UID_RANGE',
       );
   }
-}
-
-/** A place in the range that differs between sandboxes, so that a uid is not used again soon. */
-function somewhereIn(range: { first: number; last: number }, sandboxId: string): number {
-  let hash = 0;
-  for (const char of sandboxId) hash = (hash * 31 + char.charCodeAt(0)) % 0x7fffffff;
-  return range.first + (hash % (range.last - range.first + 1));
 }
 
 function actorOf({ principalId, client }: Owner): AuditActor {

@@ -3,13 +3,11 @@ import { Worker } from 'node:worker_threads';
 import { DomainError } from '../../core/domain-error.ts';
 import type {
   SqliteFailure,
+  SqliteNews,
   SqliteRequest,
   SqliteResponse,
   SqliteWorkerData,
 } from './sqlite-worker.ts';
-
-/** As in the thread's file, which must not be loaded here. */
-const FOREIGN_CHANGE_ID: typeof import('./sqlite-worker.ts').FOREIGN_CHANGE_ID = -1;
 
 /** What a statement gave. */
 export type SqliteResult = { readonly rows: readonly unknown[]; readonly changes: number };
@@ -58,7 +56,10 @@ export class SqliteConnection {
     this.failed = new Promise((resolve) => {
       this.#fail = resolve;
     });
-    worker.on('message', (response: SqliteResponse) => this.#settle(response));
+    worker.on('message', (message: SqliteResponse | SqliteNews) => {
+      if ('changed' in message) this.onForeignChange();
+      else this.#settle(message);
+    });
     worker.on('error', (error: Error) => this.#end(error));
     worker.on('exit', () => this.#end(new Error('the thread of the database has ended')));
   }
@@ -110,10 +111,6 @@ export class SqliteConnection {
   }
 
   #settle(response: SqliteResponse): void {
-    if (response.id === FOREIGN_CHANGE_ID) {
-      this.onForeignChange();
-      return;
-    }
     const pending = this.#pending.get(response.id);
     this.#pending.delete(response.id);
     if (response.error) pending?.reject(new SqliteError(response.error));

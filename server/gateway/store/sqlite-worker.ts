@@ -11,9 +11,6 @@ export type SqliteRequest =
   | { readonly id: number; readonly sql: string; readonly parameters: readonly unknown[] }
   | { readonly id: number; readonly close: true };
 
-/** Id of the messages that say that another process has changed the database. */
-export const FOREIGN_CHANGE_ID = -1;
-
 /** The outcome of the request with the same id. Id 0 is the outcome of opening. */
 export type SqliteResponse = {
   readonly id: number;
@@ -21,6 +18,9 @@ export type SqliteResponse = {
   readonly changes?: number;
   readonly error?: SqliteFailure;
 };
+
+/** Said unasked: another process has changed the database. */
+export type SqliteNews = { readonly changed: true };
 
 /** Why a statement failed: SQLite's extended result code (undefined for any other error) and text. */
 export type SqliteFailure = { readonly code: number | undefined; readonly message: string };
@@ -102,7 +102,7 @@ function serve(port: NonNullable<typeof parentPort>, directory: string): void {
   const lock = openLock(directory);
   const database = openDatabase(directory);
   const watch = watchChanges(database, () => {
-    port.postMessage({ id: FOREIGN_CHANGE_ID } satisfies SqliteResponse);
+    port.postMessage({ changed: true } satisfies SqliteNews);
   });
   port.on('message', (request: SqliteRequest) => {
     try {
