@@ -63,16 +63,24 @@ export class Access {
       onChanged: (tokenId) => bearer.renewToken(tokenId),
     });
     this.sessions = new BrowserSessions({
-      ...{ store: store.browserSessions, bearer, usage, clock, onEnded },
+      ...{ store: store.browserSessions, bearer, usage, audit, clock, onEnded },
     });
     this.authentication = new CallAuthentication({ bearer, sessions: this.sessions });
     this.links = new MagicLinks({
-      ...{ store: store.magicLinks, secrets, clock, requireSandbox, origins },
+      ...{ store: store.magicLinks, secrets, audit, clock, requireSandbox, origins },
       defaultTokenExpiresInMs: DEFAULT_EXPIRES_IN_MS,
       unavailable: cookiesUnavailable,
     });
     this.redemption = new LinkRedemption({
-      ...{ store: store.magicLinks, secrets, sessions: this.sessions, usage, clock, onEnded },
+      ...{
+        store: store.magicLinks,
+        secrets,
+        sessions: this.sessions,
+        usage,
+        audit,
+        clock,
+        onEnded,
+      },
       signingKeyId: () => signer.signingKeyId,
     });
   }

@@ -33,6 +33,8 @@ export type GatewayConfig = {
   readonly unsafe: boolean;
   /** Host uids of boxes when the gateway runs as root, both ends included. */
   readonly uidRange: { readonly first: number; readonly last: number };
+  /** Whether a start prints a link that opens a terminal. Absent: to a person, or where only this machine can use it. */
+  readonly printLink?: boolean;
   /** How long an agent lives without a gateway, in milliseconds. */
   readonly agentGraceMs: number;
   /** Files with the certificate chain and its key. Absent: cleartext. */
@@ -84,6 +86,9 @@ export function readConfig(environment: Environment, directory: string): Gateway
     readChoice('COMPUTESDK_EGRESS', text, EGRESSES),
   );
   const tls = readTls(read('COMPUTESDK_TLS_CERT'), read('COMPUTESDK_TLS_KEY'), directory);
+  const printLink = optional(read('COMPUTESDK_PRINT_LINK'), (text) =>
+    readSwitch('COMPUTESDK_PRINT_LINK', text),
+  );
   const logLevel = read('COMPUTESDK_LOG_LEVEL');
   return {
     hosts: optional(read('HOST'), (text) => readList(text).map(readAddress)) ?? [
@@ -95,7 +100,7 @@ export function readConfig(environment: Environment, directory: string): Gateway
     trustedProxies:
       optional(read('COMPUTESDK_TRUSTED_PROXIES'), (text) => readList(text).map(readBlock)) ?? [],
     previewDomain: optional(read('COMPUTESDK_PREVIEW_DOMAIN'), readDomain) ?? 'localhost',
-    unsafe: optional(read('COMPUTESDK_UNSAFE'), readSwitch) ?? false,
+    unsafe: readSwitch('COMPUTESDK_UNSAFE', read('COMPUTESDK_UNSAFE') ?? 'off'),
     uidRange: optional(read('COMPUTESDK_UID_RANGE'), readUidRange) ?? DEFAULT_UIDS,
     agentGraceMs:
       1000 * (optional(read('COMPUTESDK_AGENT_GRACE'), readGrace) ?? DEFAULT_GRACE_SECONDS),
@@ -109,6 +114,7 @@ export function readConfig(environment: Environment, directory: string): Gateway
     ...(driver && { driver }),
     ...(egress && { egress }),
     ...(tls && { tls }),
+    ...(printLink !== undefined && { printLink }),
   };
 }
 
@@ -210,11 +216,11 @@ function readBlock(text: string): string {
   );
 }
 
-function readSwitch(text: string): boolean {
+function readSwitch(name: SettingName, text: string): boolean {
   const lower = text.toLowerCase();
   if (['1', 'true', 'yes', 'on'].includes(lower)) return true;
   if (['0', 'false', 'no', 'off'].includes(lower)) return false;
-  throw badSetting('COMPUTESDK_UNSAFE', `"${text}" is neither on nor off; use 1 or 0`);
+  throw badSetting(name, `"${text}" is neither on nor off; use 1 or 0`);
 }
 
 function readUidRange(text: string): { first: number; last: number } {

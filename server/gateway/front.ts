@@ -66,9 +66,9 @@ export type Front = {
 export function createFront(options: FrontOptions): Front {
   const { addresses, access, sandboxes, clients, clock, logger, stopping } = options;
   const { publicUrl } = addresses;
+  const limiter = addressLimiter(clock);
   const authentication = new GuardedAuthentication({
-    ...{ inner: access.authentication, audit: options.audit, clock },
-    addresses: addressLimiter(clock),
+    ...{ inner: access.authentication, audit: options.audit, addresses: limiter, clock },
   });
   const methods = new MethodTable([...GATEWAY_SERVICES, Health, ServerReflection, AlphaReflection]);
   const controlPlane = gatewayRpc({
@@ -94,6 +94,7 @@ export function createFront(options: FrontOptions): Front {
     sandboxes: proxy.handler,
     magicLinks: createMagicPage({
       ...{ links: access.links, redemption: access.redemption, publicUrl, clock, log: logger },
+      ...{ clients, addresses: limiter },
       sandboxName: (sandboxId) => sandboxes.nameOf(sandboxId),
     }),
     workspace: createWorkspacePage({

@@ -20,6 +20,7 @@ import { ClientAddresses } from './http/client-address.ts';
 import { createListener } from './http/listener.ts';
 import { readWebFiles, webDirectory } from './http/web-files.ts';
 import { openIdentities } from './identities.ts';
+import { createStartLink } from './start-link.ts';
 import { Store } from './store/store.ts';
 
 /** How long the trial of a driver may take, in milliseconds. */
@@ -40,6 +41,13 @@ export type Gateway = {
   readonly url: string;
   /** The API key that it keeps for its owner. Absent when the settings gave one. */
   readonly apiKey?: LoadedApiKey;
+  /** Whether only this machine can reach it, as far as its settings tell. */
+  readonly isLoopbackOnly: boolean;
+  /**
+   * A one-time address that opens a terminal in a browser: the workspace of a sandbox named `start`,
+   * which is made if there is none. A secret. Throws FAILED_PRECONDITION where browsers keep no cookie.
+   */
+  createStartLink(): Promise<string>;
   /** Resolves when the gateway cannot go on, because its database died. */
   readonly failed: Promise<Error>;
   /**
@@ -95,8 +103,9 @@ export async function startGateway(
   opened.defer(() => front.close());
   opened.defer(() => stop(core, stopping));
   handler = front.handler;
+  const { publicUrl } = addresses;
   logger.info('gateway ready', {
-    url: addresses.publicUrl,
+    url: publicUrl,
     port: listener.port,
     driver: box.driver.name,
     egress: box.egress,
@@ -104,8 +113,10 @@ export async function startGateway(
   const resources = opened.move();
   let closing: Promise<void> | undefined;
   return {
-    url: addresses.publicUrl,
+    url: publicUrl,
+    isLoopbackOnly: isLoopbackOnly(config),
     ...(identities.keptApiKey && { apiKey: identities.keptApiKey }),
+    createStartLink: () => createStartLink({ core, store: store.identity, publicUrl, clock }),
     failed: store.failed,
     close: ({ endAgents }) => {
       how.endAgents ||= endAgents;

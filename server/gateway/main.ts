@@ -3,7 +3,7 @@ import { systemClock } from '../core/clock.ts';
 import { DomainError } from '../core/domain-error.ts';
 import { jsonLogger, type Logger } from '../core/log.ts';
 import { redact } from '../core/redact.ts';
-import { readConfig } from './config.ts';
+import { type GatewayConfig, readConfig } from './config.ts';
 import { type Gateway, startGateway } from './gateway.ts';
 import { SETTINGS, unknownSettings } from './settings.ts';
 import { readVersion } from './version.ts';
@@ -22,6 +22,7 @@ async function main(): Promise<void> {
   void gateway.failed.then((cause) => fail(cause));
   process.stdout.write(`computesdk gateway ready at ${gateway.url}\n`);
   showApiKey(gateway, logger);
+  await showStartLink(gateway, config, logger);
 }
 
 function stopOnSignals(gateway: Gateway): void {
@@ -42,6 +43,31 @@ function showApiKey({ apiKey }: Gateway, logger: Logger): void {
   if (process.stdout.isTTY)
     process.stdout.write(`API key (kept in ${apiKey.file}): ${apiKey.text}\n`);
   else logger.info('the API key is in a file', { file: apiKey.file });
+}
+
+/**
+ * Shows a way to a terminal. Whoever reads the link first can use it, so a gateway that others can
+ * reach shows it to a person only, not to whatever collects its output.
+ */
+async function showStartLink(
+  gateway: Gateway,
+  { printLink }: GatewayConfig,
+  logger: Logger,
+): Promise<void> {
+  if (!(printLink ?? (process.stdout.isTTY || gateway.isLoopbackOnly))) {
+    logger.info('COMPUTESDK_PRINT_LINK=1 makes a start print a link that opens a terminal');
+    return;
+  }
+  try {
+    const link = await gateway.createStartLink();
+    process.stdout.write(
+      `open ${link} to use a terminal in the browser (once, within 15 minutes)\n`,
+    );
+  } catch (error) {
+    // The gateway serves all the same.
+    const problem = error instanceof Error ? error.message : String(error);
+    logger.warn('there is no link that opens a terminal', { problem });
+  }
 }
 
 function help(): string {

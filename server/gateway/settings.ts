@@ -89,6 +89,11 @@ export const SETTINGS = [
     meaning: 'file with the private key, PEM; needs COMPUTESDK_TLS_CERT',
   },
   {
+    name: 'COMPUTESDK_PRINT_LINK',
+    fallback: 'to a person, or on loopback',
+    meaning: '1 or 0: whether a start prints a one-time link that opens a terminal in the browser',
+  },
+  {
     name: 'COMPUTESDK_LOG_LEVEL',
     fallback: 'info',
     meaning: 'least urgent log lines that are written: debug, info, warn or error',

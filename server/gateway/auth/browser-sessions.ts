@@ -1,3 +1,4 @@
+import type { AuditActor, AuditTrail } from '../../core/audit.ts';
 import type { Clock } from '../../core/clock.ts';
 import { DomainError } from '../../core/domain-error.ts';
 import type { Authenticator } from './authenticator.ts';
@@ -21,6 +22,7 @@ export type BrowserSessionsOptions = {
   readonly clock: Clock;
   /** Refuses new calls of a token and ends its live ones. Called when the store has it. */
   readonly onEnded: TokenEnded;
+  readonly audit: AuditTrail;
 };
 
 /** The newest token of each sandbox that a browser is signed in to, by the sandbox's id. */
@@ -78,14 +80,24 @@ export class BrowserSessions {
   }
 
   /** Revokes what the browser may do, in one sandbox or in all. Resolves with whether its cookie is worth nothing now. */
-  async signOut(cookies: string | undefined, sandboxId: string | undefined): Promise<boolean> {
+  async signOut(
+    cookies: string | undefined,
+    sandboxId: string | undefined,
+    actor: AuditActor,
+  ): Promise<boolean> {
     const cookie = readSessionCookie(cookies);
     if (cookie.kind !== 'found') return true;
-    const { store, clock, onEnded } = this.#options;
+    const { store, clock, onEnded, audit } = this.#options;
     const hash = hashSecret(cookie.value);
     const { endedTokenIds, isGone } = await store.end({ hash, sandboxId, now: clock.now() });
     this.forget(cookie.value);
-    for (const id of endedTokenIds) onEnded(id, tokenEnded('REVOKED'));
+    for (const id of endedTokenIds) {
+      onEnded(id, tokenEnded('REVOKED'));
+      audit.record({
+        ...{ event: 'browser.signed_out', subject: id, ...actor },
+        ...(sandboxId !== undefined && { sandboxId }),
+      });
+    }
     return isGone;
   }
 

@@ -20,6 +20,8 @@ export interface IdentityStore {
   installation(candidate: string, now: number): Promise<string>;
   /** Makes `key` the workspace's only API key and returns it under the id that its hash already had, if it had one. */
   useApiKey(key: ApiKeyRecord, now: number): Promise<ApiKeyRecord>;
+  /** Makes a workspace, if there is none of this id. */
+  addWorkspace(id: string, now: number): Promise<void>;
   /** All signing keys, newest first. */
   signingKeys(): Promise<readonly SigningKeyRecord[]>;
   addSigningKey(key: SigningKeyRecord, now: number): Promise<void>;

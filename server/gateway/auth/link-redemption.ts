@@ -1,3 +1,4 @@
+import type { AuditClient, AuditTrail } from '../../core/audit.ts';
 import type { Clock } from '../../core/clock.ts';
 import { newId } from '../../core/id.ts';
 import type { BrowserSessions } from './browser-sessions.ts';
@@ -24,6 +25,7 @@ export type LinkRedemptionOptions = {
   /** The key that tokens name. A browser's token has no text that it would sign. */
   readonly signingKeyId: () => string;
   readonly onEnded: TokenEnded;
+  readonly audit: AuditTrail;
 };
 
 /** What came of an attempt to use a link. */
@@ -39,9 +41,13 @@ export type RedemptionOutcome =
       /** Whether the browser only asked again for what it had got already. */
       readonly isRepeated: boolean;
     }
-  | { readonly kind: 'ended'; readonly reason: LinkEndReason | 'EXPIRED' }
+  | {
+      readonly kind: 'ended';
+      readonly reason: LinkEndReason | 'EXPIRED';
+      readonly link: MagicLink;
+    }
   /** The sandbox has as many live tokens as it can have. */
-  | { readonly kind: 'limit' }
+  | { readonly kind: 'limit'; readonly link: MagicLink }
   | { readonly kind: 'unknown' };
 
 /** Turns magic links into signed-in browsers. */
@@ -53,7 +59,17 @@ export class LinkRedemption {
   }
 
   /** Uses a link up. Of any number of attempts at once exactly one signs a browser in. */
-  async redeem(secret: string, cookies: string | undefined): Promise<RedemptionOutcome> {
+  async redeem(
+    secret: string,
+    cookies: string | undefined,
+    client: AuditClient = {},
+  ): Promise<RedemptionOutcome> {
+    const outcome = await this.#redeem(secret, cookies);
+    this.#record(outcome, client);
+    return outcome;
+  }
+
+  async #redeem(secret: string, cookies: string | undefined): Promise<RedemptionOutcome> {
     const { store, secrets, sessions, usage, clock, signingKeyId, onEnded } = this.#options;
     const link = isSecret(secret) ? await store.findByHash(hashSecret(secret)) : undefined;
     if (!link) return { kind: 'unknown' };
@@ -75,7 +91,7 @@ export class LinkRedemption {
       liveTokenLimit: MAX_LIVE_TOKENS,
       grantLimit: MAX_BROWSER_GRANTS,
     });
-    if (result.kind === 'ended' || result.kind === 'limit') return result;
+    if (result.kind === 'ended' || result.kind === 'limit') return { ...result, link };
     if (result.kind === 'redeemed') {
       if (former !== undefined) sessions.forget(former);
       for (const id of result.endedTokenIds) onEnded(id, tokenEnded('REVOKED'));
@@ -83,6 +99,24 @@ export class LinkRedemption {
     const expiresAt = (await sessions.expiryOf(cookie)) ?? result.token.expiresAt;
     const isRepeated = result.kind === 'repeated';
     return { kind: 'signed_in', link, token: result.token, cookie, expiresAt, isRepeated };
+  }
+
+  #record(outcome: RedemptionOutcome, client: AuditClient): void {
+    const { audit } = this.#options;
+    if (outcome.kind !== 'signed_in') {
+      const link = outcome.kind === 'unknown' ? undefined : outcome.link;
+      audit.record({
+        ...{ event: 'magic_link.refused', actor: 'unknown', ...client },
+        reason: outcome.kind === 'ended' ? outcome.reason : outcome.kind.toUpperCase(),
+        ...(link && { subject: link.id, sandboxId: link.sandboxId }),
+      });
+      return;
+    }
+    if (outcome.isRepeated) return;
+    const { link, token } = outcome;
+    const common = { actor: token.id, sandboxId: link.sandboxId, ...client };
+    audit.record({ event: 'magic_link.used', subject: link.id, result: token.id, ...common });
+    audit.record({ event: 'browser.signed_in', subject: token.id, ...common });
   }
 }
 

@@ -1,3 +1,4 @@
+import type { AuditTrail } from '../../core/audit.ts';
 import {
   checkDuration,
   checkLine,
@@ -11,7 +12,13 @@ import { isId, newId } from '../../core/id.ts';
 import { hashSecret, isSecret, type LinkSecrets, newSalt } from './link-secrets.ts';
 import type { LinkEndReason, MagicLink, MagicLinkStore } from './magic-link.ts';
 import { checkRedirectUrl, type RedirectOrigins } from './redirect-url.ts';
-import { checkScopes, EXPIRES_IN, MAX_DESCRIPTION_CHARS, type Owner } from './session-tokens.ts';
+import {
+  actorOf,
+  checkScopes,
+  EXPIRES_IN,
+  MAX_DESCRIPTION_CHARS,
+  type Owner,
+} from './session-tokens.ts';
 
 /** Magic links of one sandbox that can still be used. Above it creation fails with LIMIT_REACHED. */
 export const MAX_LIVE_LINKS = 1000;
@@ -46,6 +53,7 @@ export type MagicLinksOptions = {
   readonly unavailable: () => string | undefined;
   /** Throws NOT_FOUND unless the workspace has this sandbox. */
   readonly requireSandbox: (sandboxId: string, workspaceId: string) => void;
+  readonly audit: AuditTrail;
 };
 
 /** What the page of a link shows. */
@@ -87,6 +95,7 @@ export class MagicLinks {
         }
         return { link: insertion.link, secret: secrets.ofLink(insertion.link) };
       case 'created':
+        this.#record('magic_link.created', owner, insertion.link);
         return { link: insertion.link, secret: secrets.ofLink(insertion.link) };
     }
   }
@@ -126,7 +135,8 @@ export class MagicLinks {
         field: 'magicLinkId',
       });
     }
-    await this.#options.store.revoke(linkId, this.#options.clock.now());
+    const isRevoked = await this.#options.store.revoke(linkId, this.#options.clock.now());
+    if (isRevoked) this.#record('magic_link.revoked', owner, link);
   }
 
   /** What a link is worth now. Changes nothing. */
@@ -143,6 +153,11 @@ export class MagicLinks {
   /** Forgets links that ended long ago. */
   purge(): Promise<void> {
     return this.#options.store.purge(this.#options.clock.now() - ENDED_LINK_MEMORY_MS);
+  }
+
+  #record(event: 'magic_link.created' | 'magic_link.revoked', owner: Owner, link: MagicLink): void {
+    const { id: subject, sandboxId } = link;
+    this.#options.audit.record({ ...{ event, subject, sandboxId }, ...actorOf(owner) });
   }
 
   #draft(owner: Owner, request: CreateLinkRequest) {

@@ -9,6 +9,8 @@ const DEFAULT_REDIRECT = '/workspace';
 export type RedirectOrigins = {
   /** Where paths lead. */
   readonly appOrigin: string;
+  /** Where our own pages are. */
+  readonly publicUrl: string;
   /** Exact origins of absolute addresses. */
   readonly allowedOrigins: readonly string[];
 };
@@ -37,7 +39,8 @@ export function checkRedirectUrl(text: string, origins: RedirectOrigins): string
       'must be a path such as /workspace, or an address such as https://app.example.com/workspace',
     );
   }
-  if (url.origin !== origins.appOrigin && !origins.allowedOrigins.includes(url.origin)) {
+  const own = [origins.appOrigin, new URL(origins.publicUrl).origin];
+  if (!own.includes(url.origin) && !origins.allowedOrigins.includes(url.origin)) {
     throw invalidArgument(
       'redirectUrl',
       `leads to ${url.origin.slice(0, 200)}, which is not among COMPUTESDK_ALLOWED_ORIGINS`,

@@ -203,7 +203,8 @@ export class SessionTokens {
   }
 }
 
-function actorOf({ principalId, client }: Owner): AuditActor {
+/** The API key that acts, as the audit log names it. */
+export function actorOf({ principalId, client }: Owner): AuditActor {
   return { actor: principalId, ...client };
 }
 

@@ -1,4 +1,5 @@
 import type { Clock } from '../../core/clock.ts';
+import { DomainError } from '../../core/domain-error.ts';
 import type { Logger } from '../../core/log.ts';
 import type { HttpHandler, HttpRequest, HttpResponse } from '../../rpc/connect-node.ts';
 import type { LinkRedemption, RedemptionOutcome } from '../auth/link-redemption.ts';
@@ -6,7 +7,9 @@ import { newSalt } from '../auth/link-secrets.ts';
 import type { LinkEndReason, MagicLink } from '../auth/magic-link.ts';
 import type { MagicLinks } from '../auth/magic-links.ts';
 import { nonceCookie, readNonceCookie, sessionCookie } from '../auth/session-cookie.ts';
+import type { AddressLimiter } from './address-limiter.ts';
 import { canonicalAddress } from './canonical-address.ts';
+import type { ClientAddresses } from './client-address.ts';
 import { type HtmlPage, html, htmlPage, sendPage } from './html-page.ts';
 
 /** Where the addresses of magic links begin. */
@@ -18,6 +21,9 @@ export type MagicPageOptions = {
   /** What people call a sandbox. */
   readonly sandboxName: (sandboxId: string) => string;
   readonly publicUrl: string;
+  readonly clients: ClientAddresses;
+  /** Limits how often one client asks: nobody needs a credential here. */
+  readonly addresses: AddressLimiter;
   readonly clock: Clock;
   readonly log: Logger;
 };
@@ -29,6 +35,11 @@ export type MagicPageOptions = {
 export function createMagicPage(options: MagicPageOptions): HttpHandler {
   return (request, response) => {
     answer(options, request, response).catch((error: unknown) => {
+      if (error instanceof DomainError && error.reason === 'RATE_LIMITED') {
+        response.setHeader('Retry-After', Math.ceil((error.retryAfterMs ?? 1000) / 1000));
+        sendPage(request, response, busyPage());
+        return;
+      }
       options.log.error('magic link failed', { error });
       sendPage(request, response, failurePage());
     });
@@ -42,6 +53,7 @@ async function answer(
 ): Promise<void> {
   // A form without fields has no body that would matter.
   request.resume();
+  options.addresses.take(options.clients.of(request));
   switch (request.method) {
     case 'GET':
     case 'HEAD':
@@ -89,7 +101,12 @@ async function use(
     sendPage(request, response, foreignFormPage());
     return;
   }
-  const outcome = await options.redemption.redeem(secretOf(request), request.headers.cookie);
+  const { cookie: cookies, origin } = request.headers;
+  const client = {
+    address: options.clients.of(request).address,
+    ...(origin !== undefined && { origin }),
+  };
+  const outcome = await options.redemption.redeem(secretOf(request), cookies, client);
   logOutcome(options, outcome);
   switch (outcome.kind) {
     case 'unknown':
@@ -209,6 +226,15 @@ function limitPage(): HtmlPage {
     title: 'Too many are signed in',
     body: html`<p>This sandbox has as many sessions as it can have. The link was not used: try again
 later, or ask whoever sent it to revoke some.</p>`,
+  });
+}
+
+function busyPage(): HtmlPage {
+  return htmlPage({
+    status: 429,
+    title: 'Too many requests',
+    body: html`<p>Many requests came from your address. The link was not used: wait a little, and try
+again.</p>`,
   });
 }
 

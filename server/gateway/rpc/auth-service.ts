@@ -5,7 +5,7 @@ import { DomainError } from '../../core/domain-error.ts';
 import type { BrowserSessions } from '../auth/browser-sessions.ts';
 import type { CredentialRefresh } from '../auth/credential-refresh.ts';
 import { endedSessionCookie } from '../auth/session-cookie.ts';
-import { callerOf, SANDBOX_ID } from './call-context.ts';
+import { auditClientOf, callerOf, SANDBOX_ID } from './call-context.ts';
 
 export type AuthServiceOptions = {
   readonly sessions: BrowserSessions;
@@ -61,7 +61,8 @@ export function authService({
         );
       }
       const cookies = context.requestHeader.get('cookie') ?? undefined;
-      const isGone = await sessions.signOut(cookies, all ? undefined : caller.sandboxId);
+      const actor = { actor: caller.principal.id, ...auditClientOf(context) };
+      const isGone = await sessions.signOut(cookies, all ? undefined : caller.sandboxId, actor);
       if (isGone) context.responseHeader.append('Set-Cookie', endedSessionCookie());
       return {};
     },

@@ -42,7 +42,7 @@ export function ownerOf(context: HandlerContext): {
 }
 
 /** What the audit log says of a call's client. */
-function auditClientOf({ values, requestHeader }: HandlerContext): AuditClient {
+export function auditClientOf({ values, requestHeader }: HandlerContext): AuditClient {
   const client = values.get(CLIENT)?.();
   const origin = requestHeader.get('origin');
   return { ...(client && { address: client.address }), ...(origin !== null && { origin }) };

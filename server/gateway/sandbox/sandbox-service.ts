@@ -91,6 +91,16 @@ export class Sandboxes {
     return { sandbox, created: insertion.kind !== 'found' };
   }
 
+  /** As {@link findOrCreate}, but leaves the start of its agent to the first call into the sandbox. */
+  async findOrReserve(owner: Owner, request: CreateSandboxRequest): Promise<Sandbox> {
+    const method = 'FindOrCreateSandbox';
+    const sandbox = sandboxOf(await this.#insert(owner, request, { method, findByName: true }));
+    await this.#options.files.prepare(sandbox.id);
+    this.#options.registry.set(sandbox);
+    this.#ending.sweep();
+    return sandbox;
+  }
+
   /** The live sandbox of a name, if there is one. */
   async find(owner: Owner, key: { name: string; namespace: string }): Promise<Sandbox | undefined> {
     const { workspaceId } = owner;

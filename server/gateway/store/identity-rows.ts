@@ -25,11 +25,7 @@ export class IdentityRows implements IdentityStore {
   useApiKey(key: ApiKeyRecord, now: number): Promise<ApiKeyRecord> {
     const { id, workspaceId, hash } = key;
     return this.#database.transaction().execute(async (transaction) => {
-      await transaction
-        .insertInto('workspaces')
-        .values({ id: workspaceId, created_at: now })
-        .onConflict((conflict) => conflict.doNothing())
-        .execute();
+      await addWorkspace(transaction, workspaceId, now);
       await transaction
         .updateTable('api_keys')
         .set({ retired_at: now })
@@ -47,6 +43,10 @@ export class IdentityRows implements IdentityStore {
     });
   }
 
+  async addWorkspace(id: string, now: number): Promise<void> {
+    await addWorkspace(this.#database, id, now);
+  }
+
   async signingKeys(): Promise<readonly SigningKeyRecord[]> {
     return await this.#database
       .selectFrom('signing_keys')
@@ -61,4 +61,12 @@ export class IdentityRows implements IdentityStore {
       .values({ id: key.id, jwk: key.jwk, created_at: now })
       .execute();
   }
+}
+
+async function addWorkspace(database: Kysely<Tables>, id: string, now: number): Promise<void> {
+  await database
+    .insertInto('workspaces')
+    .values({ id, created_at: now })
+    .onConflict((conflict) => conflict.doNothing())
+    .execute();
 }

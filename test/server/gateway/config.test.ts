@@ -56,6 +56,7 @@ test('every setting has its effect', () => {
     COMPUTESDK_TLS_CERT: 'cert.pem',
     COMPUTESDK_TLS_KEY: '/etc/key.pem',
     COMPUTESDK_LOG_LEVEL: 'debug',
+    COMPUTESDK_PRINT_LINK: '0',
   };
   expect(Object.keys(settings).sort()).toEqual(SETTINGS.map(({ name }) => name).sort());
   expect(read(settings)).toEqual({
@@ -72,6 +73,7 @@ test('every setting has its effect', () => {
     driver: 'process',
     egress: 'none',
     unsafe: true,
+    printLink: false,
     uidRange: { first: 100_000, last: 100_099 },
     agentGraceMs: 5000,
     tls: { certificateFile: '/home/app/cert.pem', keyFile: '/etc/key.pem' },

@@ -61,7 +61,11 @@ export async function testCore(options: TestCoreOptions = {}) {
   });
   const access = await Access.open({
     ...{ store, identities, calls, audit, clock, logger: silentLogger },
-    origins: () => ({ appOrigin: APP_ORIGIN, allowedOrigins: [APP_ORIGIN] }),
+    origins: () => ({
+      publicUrl: 'https://box.example.com',
+      appOrigin: APP_ORIGIN,
+      allowedOrigins: [APP_ORIGIN],
+    }),
     cookiesUnavailable: () => options.cookiesUnavailable,
     requireSandbox: (sandboxId, workspaceId) => sandboxes.requireSandbox(sandboxId, workspaceId),
     onTokenEnded: (tokenId, cause) => endings.push(`${tokenId} ${cause.reason}`),
