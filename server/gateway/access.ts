@@ -11,6 +11,7 @@ import { MagicLinks } from './auth/magic-links.ts';
 import type { RedirectOrigins } from './auth/redirect-url.ts';
 import { tokenEnded } from './auth/refusals.ts';
 import { DEFAULT_EXPIRES_IN_MS, SessionTokens, type TokenEnded } from './auth/session-tokens.ts';
+import { SigningKeys } from './auth/signing-keys.ts';
 import { TokenUsage } from './auth/token-usage.ts';
 import type { Identities } from './identities.ts';
 import type { LiveCallRegistry } from './proxy/live-call-registry.ts';
@@ -44,6 +45,7 @@ export class Access {
   /** Checks API keys and the text of session tokens. */
   readonly bearer: Authenticator;
   readonly #usage: TokenUsage;
+  readonly #keys: SigningKeys;
 
   private constructor(options: AccessOptions) {
     const { store, identities, audit, clock, logger } = options;
@@ -54,6 +56,7 @@ export class Access {
     const { requireSandbox, origins, cookiesUnavailable } = options;
     this.#options = options;
     this.#usage = usage;
+    this.#keys = new SigningKeys({ ...{ store: store.identity, signer, audit, clock } });
     this.bearer = bearer;
     this.tokens = new SessionTokens({
       ...{ store: store.sessionTokens, signer, usage, audit, clock, requireSandbox, onEnded },
@@ -88,12 +91,14 @@ export class Access {
   /** Wires everything, and from then on ends what other processes end. */
   static async open(options: AccessOptions): Promise<Access> {
     const access = new Access(options);
-    const onError = (error: unknown) => {
-      options.logger.error('cannot read what other processes revoked', { error });
-    };
-    await options.store.tokenEndings.start((endings) => {
-      for (const { tokenId, reason } of endings) access.#endToken(tokenId, tokenEnded(reason));
-    }, onError);
+    await access.#keys.refresh();
+    await options.store.tokenEndings.start(
+      async (endings) => {
+        for (const { tokenId, reason } of endings) access.#endToken(tokenId, tokenEnded(reason));
+        await access.#keys.refresh();
+      },
+      (error) => options.logger.error('cannot read what other processes changed', { error }),
+    );
     return access;
   }
 
@@ -112,6 +117,7 @@ export class Access {
       await this.links.purge();
       await this.sessions.purge();
       await store.tokenEndings.purge();
+      await this.#keys.refresh();
     } catch (error) {
       logger.error('cannot forget what ended', { error });
     }

@@ -5,6 +5,7 @@ import { jsonLogger, type Logger } from '../core/log.ts';
 import { redact } from '../core/redact.ts';
 import { type GatewayConfig, readConfig } from './config.ts';
 import { type Gateway, startGateway } from './gateway.ts';
+import { type KeyCommandOptions, removeSigningKey, rotateSigningKey } from './key-commands.ts';
 import { SETTINGS, unknownSettings } from './settings.ts';
 import { readVersion } from './version.ts';
 
@@ -70,6 +71,14 @@ async function showStartLink(
   }
 }
 
+/** Does one thing with the data directory, says what, and ends. */
+async function command(run: (options: KeyCommandOptions) => Promise<string>): Promise<void> {
+  const config = readConfig(process.env, process.cwd());
+  const write = (line: string) => void process.stderr.write(line);
+  const logger = jsonLogger({ write, now: systemClock.now, level: config.logLevel });
+  writeSync(STDOUT, `${await run({ config, clock: systemClock, logger })}\n`);
+}
+
 function help(): string {
   const width = Math.max(...SETTINGS.map(({ name }) => name.length)) + 2;
   const lines = SETTINGS.map(
@@ -78,7 +87,11 @@ function help(): string {
   );
   return `computesdk gateway ${readVersion()}
 
-Usage: node server/gateway/main.ts [--help | --version]
+Usage: node server/gateway/main.ts [--help | --version | --rotate-signing-key | --remove-signing-key <id>]
+
+  --rotate-signing-key        signs new session tokens with a new key; older ones stay valid
+  --remove-signing-key <id>   destroys a key that leaked, and revokes what it signed; the ids are in
+                              /.well-known/jwks.json. Both work beside a running gateway.
 
 Settings are environment variables:
 
@@ -96,7 +109,7 @@ function fail(error: unknown): never {
   process.exit(1);
 }
 
-const [flag] = process.argv.slice(2);
+const [flag, argument] = process.argv.slice(2);
 switch (flag) {
   case undefined:
     await main().catch(fail);
@@ -104,6 +117,12 @@ switch (flag) {
   case '--help':
   case '-h':
     writeSync(STDOUT, help());
+    break;
+  case '--rotate-signing-key':
+    await command((options) => rotateSigningKey(options)).catch(fail);
+    break;
+  case '--remove-signing-key':
+    await command((options) => removeSigningKey(options, argument ?? '')).catch(fail);
     break;
   case '--version':
   case '-v':

@@ -14,6 +14,12 @@ export type SigningKeyRecord = {
   readonly jwk: string;
 };
 
+/** A signing key that is kept. */
+export type KeptSigningKey = SigningKeyRecord & {
+  /** Milliseconds since the epoch. */
+  readonly createdAt: number;
+};
+
 /** Keeps who the installation is. Every method is durable when it resolves. */
 export interface IdentityStore {
   /** The installation's id: the one that is kept, or else `candidate`. */
@@ -22,7 +28,12 @@ export interface IdentityStore {
   useApiKey(key: ApiKeyRecord, now: number): Promise<ApiKeyRecord>;
   /** Makes a workspace, if there is none of this id. */
   addWorkspace(id: string, now: number): Promise<void>;
-  /** All signing keys, newest first. */
-  signingKeys(): Promise<readonly SigningKeyRecord[]>;
+  /** All signing keys but those that were removed, newest first. */
+  signingKeys(): Promise<readonly KeptSigningKey[]>;
   addSigningKey(key: SigningKeyRecord, now: number): Promise<void>;
+  /**
+   * Destroys a key and revokes every live token that it signed. Resolves with how many those were,
+   * undefined if there is no such key.
+   */
+  removeSigningKey(id: string, now: number): Promise<number | undefined>;
 }

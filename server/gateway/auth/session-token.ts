@@ -93,9 +93,12 @@ export type TokenEnding = { readonly tokenId: string; readonly reason: EndReason
 
 /** Tells which tokens ended, also when another process on the same store ended them. */
 export interface TokenEndingFeed {
-  /** Begins to tell, from now on. Endings of this process are told too, now and then. */
+  /**
+   * Begins to tell, from now on, whenever another process has changed anything; without an ending if
+   * there was none. Endings of this process are told too, now and then.
+   */
   start(
-    onEnded: (endings: readonly TokenEnding[]) => void,
+    onChanged: (endings: readonly TokenEnding[]) => Promise<void>,
     onError: (error: unknown) => void,
   ): Promise<void>;
   /** Forgets what every process has read. */

@@ -49,13 +49,10 @@ export async function generateSigningKey(): Promise<SigningKeyRecord> {
 export class TokenSigner {
   readonly #installationId: string;
   /** By id, newest first. The newest signs; all verify. */
-  readonly #keys: ReadonlyMap<string, Key>;
-  readonly #newestId: string;
+  #keys: ReadonlyMap<string, Key> = new Map();
 
-  private constructor(installationId: string, keys: readonly [Key, ...Key[]]) {
+  private constructor(installationId: string) {
     this.#installationId = installationId;
-    this.#keys = new Map(keys.map((key) => [key.id, key]));
-    this.#newestId = keys[0].id;
   }
 
   /** Reads the keys, newest first. */
@@ -63,20 +60,31 @@ export class TokenSigner {
     readonly installationId: string;
     readonly keys: readonly SigningKeyRecord[];
   }): Promise<TokenSigner> {
-    const [newest, ...older] = await Promise.all(options.keys.map(readKey));
-    if (!newest) throw new DomainError('INTERNAL', 'there is no key to sign session tokens with');
-    return new TokenSigner(options.installationId, [newest, ...older]);
+    const signer = new TokenSigner(options.installationId);
+    await signer.useKeys(options.keys);
+    return signer;
+  }
+
+  /** Signs and verifies with these keys, newest first, and with no others, from now on. */
+  async useKeys(records: readonly SigningKeyRecord[]): Promise<void> {
+    const keys = await Promise.all(
+      records.map((record) => this.#keys.get(record.id) ?? readKey(record)),
+    );
+    this.#keys = new Map(keys.map((key) => [key.id, key]));
   }
 
   /** The key that signs new tokens. */
   get signingKeyId(): string {
-    return this.#newestId;
+    const [newestId] = this.#keys.keys();
+    if (newestId !== undefined) return newestId;
+    throw new DomainError('INTERNAL', 'there is no key to sign session tokens with');
   }
 
   /** The text of a token. The same record gives the same text, always: Ed25519 uses no randomness. */
   async sign(token: SessionToken): Promise<string> {
     const key = this.#keys.get(token.signingKeyId);
-    if (!key) throw new DomainError('INTERNAL', 'the key that signed this session token is gone');
+    if (!key)
+      throw new DomainError('REVOKED', 'the key that signed this session token was removed');
     const claims = new TextEncoder().encode(JSON.stringify(this.#claimsOf(token)));
     return await new CompactSign(claims)
       .setProtectedHeader({ alg: ALGORITHM, typ: TOKEN_TYPE, kid: key.id })

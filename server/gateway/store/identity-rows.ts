@@ -1,5 +1,10 @@
 import type { Kysely } from 'kysely';
-import type { ApiKeyRecord, IdentityStore, SigningKeyRecord } from '../auth/identity.ts';
+import type {
+  ApiKeyRecord,
+  IdentityStore,
+  KeptSigningKey,
+  SigningKeyRecord,
+} from '../auth/identity.ts';
 import type { Tables } from './schema.ts';
 
 /** Keeps the installation's id, its API keys and its signing keys in the database. */
@@ -47,11 +52,13 @@ export class IdentityRows implements IdentityStore {
     await addWorkspace(this.#database, id, now);
   }
 
-  async signingKeys(): Promise<readonly SigningKeyRecord[]> {
+  async signingKeys(): Promise<readonly KeptSigningKey[]> {
     return await this.#database
       .selectFrom('signing_keys')
-      .select(['id', 'jwk'])
+      .select(['id', 'jwk', 'created_at as createdAt'])
+      .where('removed_at', 'is', null)
       .orderBy('created_at', 'desc')
+      .orderBy('id')
       .execute();
   }
 
@@ -60,6 +67,30 @@ export class IdentityRows implements IdentityStore {
       .insertInto('signing_keys')
       .values({ id: key.id, jwk: key.jwk, created_at: now })
       .execute();
+  }
+
+  removeSigningKey(id: string, now: number): Promise<number | undefined> {
+    return this.#database.transaction().execute(async (transaction) => {
+      const removed = await transaction
+        .updateTable('signing_keys')
+        .set({ jwk: '', removed_at: now })
+        .where('id', '=', id)
+        .where('removed_at', 'is', null)
+        .returning('id')
+        .executeTakeFirst();
+      if (!removed) return undefined;
+      // What a magic link made has no text, so no key signed it.
+      const revoked = await transaction
+        .updateTable('session_tokens')
+        .set({ ended_at: now, end_reason: 'REVOKED' })
+        .where('signing_key_id', '=', id)
+        .where('kind', '=', 'created')
+        .where('ended_at', 'is', null)
+        .where('expires_at', '>', now)
+        .returning('id')
+        .execute();
+      return revoked.length;
+    });
   }
 }
 

@@ -127,6 +127,15 @@ export async function migrate(connection: SqliteConnection): Promise<void> {
   }
 }
 
+/** Throws FAILED_PRECONDITION unless the database has the newest schema. For a command beside a running gateway. */
+export async function requireNewestSchema(connection: SqliteConnection): Promise<void> {
+  if ((await userVersion(connection)) === MIGRATIONS.length) return;
+  throw new DomainError(
+    'FAILED_PRECONDITION',
+    'COMPUTESDK_DATA_DIR: no gateway of this version has used it yet: start one, then try again',
+  );
+}
+
 async function takeStep(
   connection: SqliteConnection,
   step: readonly string[],

@@ -1,4 +1,5 @@
 import type { Kysely, Selectable } from 'kysely';
+import { DomainError } from '../../core/domain-error.ts';
 import type {
   NewSessionToken,
   SessionToken,
@@ -129,6 +130,7 @@ async function insertOnce(
   const made = await findRequest(transaction, token.request, now);
   const repeated = made === undefined ? undefined : await findToken(transaction, made);
   if (repeated) return { kind: 'repeated', token: repeated };
+  await requireKey(transaction, token.signingKeyId);
   const live = await countTokens(transaction, { sandboxId, liveAt: now });
   if (live >= token.liveLimit) return { kind: 'limit' };
   await makeRoom(transaction, token);
@@ -148,6 +150,20 @@ async function insertOnce(
     .executeTakeFirstOrThrow();
   await keepRequest(transaction, token.request, { resultId: token.id, now });
   return { kind: 'created', token: tokenOf(row) };
+}
+
+/** Another process may have removed the key a moment ago; what it signs then would open nothing. */
+async function requireKey(transaction: Kysely<Tables>, id: string): Promise<void> {
+  const key = await transaction
+    .selectFrom('signing_keys')
+    .select('id')
+    .where('id', '=', id)
+    .where('removed_at', 'is', null)
+    .executeTakeFirst();
+  if (key) return;
+  throw new DomainError('CONFLICT', 'the signing key was removed in this moment: try again', {
+    retryAfterMs: 1000,
+  });
 }
 
 /** How many tokens a sandbox has. Part of the caller's transaction. */

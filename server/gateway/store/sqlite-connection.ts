@@ -24,6 +24,12 @@ class SqliteError extends Error {
   }
 }
 
+export type SqliteOptions = {
+  readonly workerFile?: URL;
+  /** Whether a gateway may be using the directory at the same time. Default: false. */
+  readonly isShared?: boolean;
+};
+
 type Pending = {
   readonly resolve: (result: SqliteResult) => void;
   readonly reject: (error: Error) => void;
@@ -64,10 +70,13 @@ export class SqliteConnection {
     worker.on('exit', () => this.#end(new Error('the thread of the database has ended')));
   }
 
-  /** Opens the database in `directory`. Throws FAILED_PRECONDITION if another process has it. */
-  static async open(directory: string, workerFile = WORKER_FILE): Promise<SqliteConnection> {
+  /** Opens the database in `directory`. Throws FAILED_PRECONDITION if another gateway has it, unless it is shared. */
+  static async open(
+    directory: string,
+    { workerFile = WORKER_FILE, isShared = false }: SqliteOptions = {},
+  ): Promise<SqliteConnection> {
     const worker = new Worker(workerFile, {
-      workerData: { directory } satisfies SqliteWorkerData,
+      workerData: { directory, isShared } satisfies SqliteWorkerData,
       env: {},
       execArgv: ['--disable-warning=ExperimentalWarning'],
     });

@@ -4,7 +4,11 @@ import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlit
 import { parentPort, workerData } from 'node:worker_threads';
 
 /** What the store's thread is started with. */
-export type SqliteWorkerData = { readonly directory: string };
+export type SqliteWorkerData = {
+  readonly directory: string;
+  /** Whether a gateway may be using the directory at the same time. */
+  readonly isShared: boolean;
+};
 
 /** A statement to run. Statements run one after the other, in the order they were posted. */
 export type SqliteRequest =
@@ -98,8 +102,11 @@ function watchChanges(database: DatabaseSync, onChange: () => void): NodeJS.Time
   }, CHANGE_POLL_MS);
 }
 
-function serve(port: NonNullable<typeof parentPort>, directory: string): void {
-  const lock = openLock(directory);
+function serve(
+  port: NonNullable<typeof parentPort>,
+  { directory, isShared }: SqliteWorkerData,
+): void {
+  const lock = isShared ? undefined : openLock(directory);
   const database = openDatabase(directory);
   const watch = watchChanges(database, () => {
     port.postMessage({ changed: true } satisfies SqliteNews);
@@ -109,7 +116,7 @@ function serve(port: NonNullable<typeof parentPort>, directory: string): void {
       if ('close' in request) {
         clearInterval(watch);
         database.close();
-        lock.close();
+        lock?.close();
         port.postMessage({ id: request.id } satisfies SqliteResponse);
         port.close();
         return;
@@ -125,7 +132,7 @@ function serve(port: NonNullable<typeof parentPort>, directory: string): void {
 if (parentPort) {
   try {
     // Only sqlite-connection.ts starts this file, with exactly this value.
-    serve(parentPort, (workerData as SqliteWorkerData).directory);
+    serve(parentPort, workerData as SqliteWorkerData);
   } catch (error) {
     parentPort.postMessage({ id: 0, error: failure(error) } satisfies SqliteResponse);
     parentPort.close();

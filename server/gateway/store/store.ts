@@ -2,11 +2,11 @@ import { Kysely } from 'kysely';
 import { BrowserSessionRows } from './browser-session-rows.ts';
 import { IdentityRows } from './identity-rows.ts';
 import { MagicLinkRows } from './magic-link-rows.ts';
-import { migrate } from './migrations.ts';
+import { migrate, requireNewestSchema } from './migrations.ts';
 import { SandboxRows } from './sandbox-rows.ts';
 import type { Tables } from './schema.ts';
 import { SessionTokenRows } from './session-token-rows.ts';
-import { SqliteConnection } from './sqlite-connection.ts';
+import { SqliteConnection, type SqliteOptions } from './sqlite-connection.ts';
 import { sqliteDialect } from './sqlite-dialect.ts';
 import { TokenEndings } from './token-endings.ts';
 
@@ -34,12 +34,17 @@ export class Store {
 
   /**
    * Opens the database in an existing directory, or makes it, and holds the directory's lock until
-   * it is closed. Throws FAILED_PRECONDITION if another process holds it.
+   * it is closed. Throws FAILED_PRECONDITION if another gateway holds it. A shared one takes no lock:
+   * it is for a command beside a running gateway, which sees what it changes.
    */
-  static async open(directory: string): Promise<Store> {
-    const connection = await SqliteConnection.open(directory);
+  static async open(
+    directory: string,
+    options: Pick<SqliteOptions, 'isShared'> = {},
+  ): Promise<Store> {
+    const connection = await SqliteConnection.open(directory, options);
     try {
-      await migrate(connection);
+      if (options.isShared) await requireNewestSchema(connection);
+      else await migrate(connection);
     } catch (error) {
       await connection.close();
       throw error;

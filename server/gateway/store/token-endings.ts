@@ -24,12 +24,12 @@ export class TokenEndings implements TokenEndingFeed {
   }
 
   async start(
-    onEnded: (endings: readonly TokenEnding[]) => void,
+    onChanged: (endings: readonly TokenEnding[]) => Promise<void>,
     onError: (error: unknown) => void,
   ): Promise<void> {
     this.#seen = await this.#last();
     this.#connection.onForeignChange = () => {
-      this.#reading = this.#reading.then(() => this.#read(onEnded)).catch(onError);
+      this.#reading = this.#reading.then(() => this.#read(onChanged)).catch(onError);
     };
   }
 
@@ -41,17 +41,15 @@ export class TokenEndings implements TokenEndingFeed {
       .execute();
   }
 
-  async #read(onEnded: (endings: readonly TokenEnding[]) => void): Promise<void> {
+  async #read(onChanged: (endings: readonly TokenEnding[]) => Promise<void>): Promise<void> {
     const rows = await this.#database
       .selectFrom('token_endings')
       .selectAll()
       .where('sequence', '>', this.#seen)
       .orderBy('sequence')
       .execute();
-    const last = rows.at(-1);
-    if (!last) return;
-    this.#seen = last.sequence;
-    onEnded(rows.map((row) => ({ tokenId: row.token_id, reason: row.reason })));
+    this.#seen = rows.at(-1)?.sequence ?? this.#seen;
+    await onChanged(rows.map((row) => ({ tokenId: row.token_id, reason: row.reason })));
   }
 
   async #last(): Promise<number> {

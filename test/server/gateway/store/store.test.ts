@@ -93,7 +93,7 @@ describe('closing', () => {
 describe('a thread of the database that dies', () => {
   test('fails what waits and what comes after, and says so', async () => {
     const file = new URL('./dying-worker.ts', import.meta.url);
-    const connection = await SqliteConnection.open(await testDirectory(), file);
+    const connection = await SqliteConnection.open(await testDirectory(), { workerFile: file });
     await expect(connection.execute('SELECT 1')).rejects.toThrow(
       'the thread of the database has ended',
     );
