@@ -42,6 +42,11 @@ export class ReaderStream {
   readonly #options: ReaderStreamOptions;
   readonly #position: LogPosition;
   readonly #preamble: TerminalEvent[];
+  /**
+   * Where the window of an acknowledging reader begins: at what it acknowledged, or later by what gaps
+   * skipped since, as that was never sent. Only grows.
+   */
+  #windowStart: number;
   #wake: (() => void) | undefined;
   /** Since when an event is being handed to the connection. */
   #handingSince: number | undefined;
@@ -57,6 +62,7 @@ export class ReaderStream {
     const { reader, source, cursor, writerId, foreignCursor } = options;
     this.#options = options;
     this.#position = source.log.positionAt(cursor);
+    this.#windowStart = cursor;
     this.#handedAt = options.clock.monotonic();
     const ready = {
       type: 'ready',
@@ -105,6 +111,7 @@ export class ReaderStream {
 
   /** The reader has processed everything before its cursor. */
   acknowledged(): void {
+    this.#windowStart = Math.max(this.#windowStart, this.#options.reader.cursor);
     this.#windowFullSince = undefined;
     this.wake();
   }
@@ -121,9 +128,13 @@ export class ReaderStream {
 
   #next(): TerminalEvent | undefined {
     const { log } = this.#options.source;
-    const first = this.#preamble.shift() ?? this.#skipGap();
+    const first = this.#preamble.shift();
     if (first) return first;
-    const item = log.read(this.#position, this.#allowance());
+    const allowance = this.#allowance();
+    const isBehind = this.#position.cursor < log.start;
+    // Told only when output may follow: a reader that acknowledges nothing gets one gap, not many.
+    if (isBehind && allowance > 0) return this.#skipGap();
+    const item = isBehind ? undefined : log.read(this.#position, allowance);
     if (item?.type === 'bytes') return { type: 'output', cursor: item.cursor, data: item.data };
     if (item) return { type: 'resized', cursor: item.cursor, ...item.value };
     const { cursor } = this.#position;
@@ -135,22 +146,20 @@ export class ReaderStream {
 
   /** Moves on to what is still held, and says so. */
   #skipGap(): TerminalEvent | undefined {
-    const { reader, source, onMoved } = this.#options;
+    const { reader, source } = this.#options;
     const from = this.#position.cursor;
     const to = source.log.start;
     if (from >= to) return undefined;
     Object.assign(this.#position, source.log.positionAt(to));
-    // What is missing cannot be acknowledged, and must not use up the window.
-    reader.cursor = Math.max(reader.cursor, to);
-    onMoved();
+    this.#windowStart += to - from;
     return { type: 'gap', from, to, reason: reader.gapReason };
   }
 
   /** Most bytes that may be sent now. */
   #allowance(): number {
-    const { reader, limits, acknowledges } = this.#options;
+    const { limits, acknowledges } = this.#options;
     if (!acknowledges) return limits.messageBytes;
-    const room = reader.cursor + limits.windowBytes - this.#position.cursor;
+    const room = this.#windowStart + limits.windowBytes - this.#position.cursor;
     return Math.min(Math.max(room, 0), limits.messageBytes);
   }
 
