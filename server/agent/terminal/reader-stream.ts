@@ -1,7 +1,8 @@
-import type { ByteLog, LogPosition } from '../../core/byte-log.ts';
+import type { ByteLog, LogItem, LogPosition } from '../../core/byte-log.ts';
 import type { Clock, Timer } from '../../core/clock.ts';
 import { deferred } from '../../core/deferred.ts';
 import { DomainError } from '../../core/domain-error.ts';
+import type { SharedBuffers } from '../../core/shared-buffers.ts';
 import type { TerminalEvent } from './events.ts';
 import type { TerminalLimits } from './limits.ts';
 import type { Reader } from './reader.ts';
@@ -10,6 +11,8 @@ import type { ProcessExit, TerminalSize } from './terminal-process.ts';
 /** What a stream reads. */
 export interface ReaderSource {
   readonly log: ByteLog<TerminalSize>;
+  /** What the log's bytes are handed on in, each for at least `messageBytes`. */
+  readonly buffers: SharedBuffers;
   /** How the program ended; all its output is in the log then. */
   exit(): ProcessExit | undefined;
 }
@@ -52,6 +55,8 @@ export class ReaderStream {
   #handingSince: number | undefined;
   /** Since when nothing may be sent before an acknowledgement. */
   #windowFullSince: number | undefined;
+  /** Where the output begins that is being handed to the connection, in a borrowed buffer. */
+  #borrowedAt: number | undefined;
   /** When the connection took its last event. */
   #handedAt: number;
   #stallTimer: Timer;
@@ -87,7 +92,10 @@ export class ReaderStream {
     return this.#closed;
   }
 
-  /** The events, until the exit or {@link ReaderStream.close}. Throws what the stream was closed with. */
+  /**
+   * The events, until the exit or {@link ReaderStream.close}. Throws what the stream was closed with.
+   * The bytes of an event are the receiver's only until it asks for the next one.
+   */
   async *events(): AsyncGenerator<TerminalEvent, void, undefined> {
     try {
       while (!this.#closed) {
@@ -100,13 +108,15 @@ export class ReaderStream {
       }
       if (this.#error) throw this.#error;
     } finally {
+      // The connection ended before it took everything, and may still be reading.
+      this.#giveBack({ isLost: true });
       this.close();
     }
   }
 
-  /** Looks again whether there is something to read. */
+  /** Looks again whether there is something to read. With a full window only an acknowledgement is news. */
   wake(): void {
-    this.#wake?.();
+    if (this.#windowFullSince === undefined || this.#closed) this.#wake?.();
   }
 
   /** The reader has processed everything before its cursor. */
@@ -134,7 +144,7 @@ export class ReaderStream {
     const isBehind = this.#position.cursor < log.start;
     // Told only when output may follow: a reader that acknowledges nothing gets one gap, not many.
     if (isBehind && allowance > 0) return this.#skipGap();
-    const item = isBehind ? undefined : log.read(this.#position, allowance);
+    const item = isBehind ? undefined : this.#read(allowance);
     if (item?.type === 'bytes') return { type: 'output', cursor: item.cursor, data: item.data };
     if (item) return { type: 'resized', cursor: item.cursor, ...item.value };
     const { cursor } = this.#position;
@@ -142,6 +152,21 @@ export class ReaderStream {
     if (exit && cursor === log.end) return { type: 'exited', cursor, exit };
     if (cursor < log.end) this.#windowFullSince ??= this.#options.clock.monotonic();
     return undefined;
+  }
+
+  #read(maxBytes: number): LogItem<TerminalSize> | undefined {
+    const { log, buffers } = this.#options.source;
+    const { cursor } = this.#position;
+    return log.read(this.#position, maxBytes, (bytes) => {
+      this.#borrowedAt = cursor;
+      return buffers.borrow(cursor).subarray(0, bytes);
+    });
+  }
+
+  #giveBack(options: { readonly isLost: boolean }): void {
+    if (this.#borrowedAt === undefined) return;
+    this.#options.source.buffers.giveBack(this.#borrowedAt, options);
+    this.#borrowedAt = undefined;
   }
 
   /** Moves on to what is still held, and says so. */
@@ -166,6 +191,7 @@ export class ReaderStream {
   #handed(): void {
     const { acknowledges, reader, clock, onMoved } = this.#options;
     this.#handedAt = clock.monotonic();
+    this.#giveBack({ isLost: false });
     this.#handingSince = undefined;
     if (acknowledges || this.#closed) return;
     reader.cursor = this.#position.cursor;
