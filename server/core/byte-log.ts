@@ -99,9 +99,9 @@ export class ByteLog<M> {
   /** Keeps only the last `bytes` bytes, and gives the memory of the rest back. */
   trim(bytes: number): void {
     this.#moveStart(this.#end - bytes);
-    const kept =
-      this.#start === this.#end ? [] : [Uint8Array.from(this.#copy(this.#start, this.#end))];
-    this.#blocks = kept.map((data) => ({ start: this.#start, bytes: data, used: data.length }));
+    const kept = new Uint8Array(this.#end - this.#start);
+    this.#copy(this.#start, kept);
+    this.#blocks = kept.length > 0 ? [{ start: this.#start, bytes: kept, used: kept.length }] : [];
     this.#spare = undefined;
   }
 
@@ -113,9 +113,13 @@ export class ByteLog<M> {
 
   /**
    * What comes next, at most `maxBytes` of it, or undefined at the end. Advances the position. The
-   * position must not lie before {@link ByteLog.start}.
+   * position must not lie before {@link ByteLog.start}. Bytes are copied into what `allocate` gives.
    */
-  read(position: LogPosition, maxBytes: number): LogItem<M> | undefined {
+  read(
+    position: LogPosition,
+    maxBytes: number,
+    allocate: (bytes: number) => Uint8Array = Buffer.allocUnsafe,
+  ): LogItem<M> | undefined {
     const mark = this.#firstMark(position.mark);
     if (mark && mark.cursor <= position.cursor) {
       position.mark = mark.sequence + 1;
@@ -125,11 +129,13 @@ export class ByteLog<M> {
     const limit = Math.min(cursor + maxBytes, mark?.cursor ?? this.#end, this.#end);
     if (limit <= cursor) return undefined;
     position.cursor = limit;
-    return { type: 'bytes', cursor, data: this.#copy(cursor, limit) };
+    const data = allocate(limit - cursor);
+    this.#copy(cursor, data);
+    return { type: 'bytes', cursor, data };
   }
 
-  #copy(from: number, to: number): Uint8Array {
-    const data = Buffer.allocUnsafe(to - from);
+  #copy(from: number, data: Uint8Array): void {
+    const to = from + data.length;
     for (const block of this.#blocks) {
       if (block.start + block.used <= from) continue;
       if (block.start >= to) break;
@@ -139,7 +145,6 @@ export class ByteLog<M> {
         first - from,
       );
     }
-    return data;
   }
 
   #writableBlock(): Block {

@@ -33,7 +33,7 @@ export type RpcHandlerOptions = {
   readonly interceptors?: ConnectRouterOptions['interceptors'];
   /** Runs when the headers are known and nothing of the body was read. */
   readonly requestGate?: ConnectRouterOptions['requestGate'];
-  readonly contextValues?: (request: HttpRequest) => ContextValues;
+  readonly contextValues?: (request: HttpRequest, response: HttpResponse) => ContextValues;
   readonly shutdownSignal?: AbortSignal;
   /** Takes the requests whose path is no registered method. */
   readonly fallback: HttpHandler;
@@ -53,7 +53,7 @@ export function rpcHandler(options: RpcHandlerOptions): HttpHandler {
       options.fallback(request, response);
       return;
     }
-    void serve(handler, request, response, options.contextValues?.(request));
+    void serve(handler, request, response, options.contextValues?.(request, response));
   };
 }
 

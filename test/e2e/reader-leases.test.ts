@@ -6,17 +6,13 @@ import { KnownOutput } from '../support/known-output.ts';
 import { readProcess, residentBytes } from '../support/processes.ts';
 import { RawViewer, type RawViewerOptions } from '../support/raw-viewer.ts';
 import { report } from '../support/report.ts';
-import { isSoak, seed } from '../support/scale.ts';
+import { seed } from '../support/scale.ts';
 import { delay, until } from '../support/until.ts';
 
 /** Far more than the log and every buffer on the way hold, so that only waiting can save it. */
 const OUTPUT_BYTES = 24_000_000;
-/**
- * The target is 16 MB above a cold start, which the soak asserts. Not reached yet: the garbage of a
- * flood and warm code take 10 to 130 MB. Here the bound is what no queue per viewer would fit in,
- * since 50 viewers were owed 1.2 GB.
- */
-const MAX_GROWTH_BYTES = (isSoak ? 16 : 200) * 1024 * 1024;
+/** Above a cold start, whatever stalls: 50 viewers are owed 1.2 GB. */
+const MAX_GROWTH_BYTES = 16 * 1024 * 1024;
 const READ_WITHIN_MS = 60_000;
 /** Waits for a file, since typing would be echoed until the terminal is in raw mode. */
 const WAITING = 'while [ ! -e /project/go ]; do sleep 0.05; done;';

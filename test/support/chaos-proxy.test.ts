@@ -1,5 +1,5 @@
 import { createServer, type IncomingMessage, request, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, connect } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ChaosProxy } from './chaos-proxy.ts';
 import { until } from './until.ts';
@@ -130,6 +130,25 @@ describe('ChaosProxy', () => {
     expect(isDone).toBe(false);
     proxy.release();
     expect((await answer).body.toString('latin1')).toContain('late');
+  });
+
+  it('leaves no socket open that it resets while it is ending it', async () => {
+    const openSockets = () =>
+      process.getActiveResourcesInfo().filter((kind) => kind === 'TCPSocketWrap').length;
+    await until(() => openSockets() === 0, { what: 'the sockets of other tests to be closed' });
+    // A cut after each of the first steps that a released end takes meets it under way.
+    for (let steps = 0; steps < 20; steps++) {
+      proxy.hold('to-server');
+      const client = connect({ port: proxy.port, host: '127.0.0.1' });
+      client.on('error', () => {}).resume();
+      client.end();
+      await until(() => proxy.openConnections.length === 1, { what: 'the connection' });
+      proxy.release();
+      for (let step = 0; step < steps; step++) await Promise.resolve();
+      proxy.cutAll();
+      client.destroy();
+    }
+    await until(() => openSockets() === 0, { what: 'all sockets to be closed' });
   });
 
   it('rewrites an attach request with its length', async () => {

@@ -73,7 +73,9 @@ export class ProxiedConnection {
     if (this.#isCut) return;
     this.#isCut = true;
     for (const socket of [this.#client, this.#upstream]) {
-      if (isReset && !socket.connecting) socket.resetAndDestroy();
+      // libuv refuses to reset what is being ended, and Node.js then leaves it open for ever.
+      const isEnding = socket.writableEnded && !socket.writableFinished;
+      if (isReset && !socket.connecting && !isEnding) socket.resetAndDestroy();
       else socket.destroy();
     }
     if (this.call) this.#proxy.noteCallEnd(this.call, { isBroken: true });

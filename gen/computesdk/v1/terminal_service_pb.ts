@@ -705,7 +705,8 @@ export const TerminalService: GenService<{
   },
   /**
    * Says how far a reader has processed the output. A reader that attached with `acknowledges`
-   * gets at most 768 KiB beyond what it acknowledged. Going back is ignored.
+   * gets at most 768 KiB beyond what it acknowledged, not counting what gaps skip. A gap is told when
+   * output may follow it, and needs no acknowledgement of its own. Going back is ignored.
    *
    * @generated from rpc computesdk.v1.TerminalService.AcknowledgeTerminal
    */

@@ -11,7 +11,8 @@ import { invalidArgument } from '../../core/domain-error.ts';
 import type { Principal } from '../../core/principal.ts';
 import { principalFromHeaders } from '../../rpc/principal-headers.ts';
 import type { TerminalRegistry } from '../terminal/registry.ts';
-import { disconnectKey } from './connection.ts';
+import { connectionKey } from './connection.ts';
+import { outputPrefix } from './output-prefix.ts';
 import { toAttachResponse, toTerminal } from './terminal-messages.ts';
 
 const DEFAULT_COLS = 80;
@@ -62,6 +63,7 @@ async function* attach(
 ) {
   const actor = callerOf(context);
   const session = terminals.get(request.terminalId);
+  const connection = context.values.get(connectionKey);
   const writerId = actor.scopes.includes('terminal:write')
     ? session.writers.open(actor, request.writerId)
     : '';
@@ -70,14 +72,18 @@ async function* attach(
     ...{ actor, readerId, incarnation, acknowledges, writerId },
     ...(cursor !== undefined && { cursor: Number(cursor) }),
     ...(lease && { leaseMs: durationMs(lease) }),
-    disconnect: context.values.get(disconnectKey),
+    disconnect: connection.disconnect,
   });
   // At once, so that the lease starts when the connection ends, not when its buffers notice.
   const close = () => stream.close();
   context.signal.addEventListener('abort', close, { once: true });
   try {
     context.signal.throwIfAborted();
-    for await (const event of stream.events()) yield toAttachResponse(event);
+    for await (const event of stream.events()) {
+      const isDirect = event.type === 'output' && connection.takesEnvelopes();
+      if (!isDirect) yield toAttachResponse(event);
+      else await connection.send([outputPrefix(event), event.data], context.signal);
+    }
   } finally {
     context.signal.removeEventListener('abort', close);
     stream.close();

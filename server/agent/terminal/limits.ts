@@ -14,6 +14,8 @@ export type TerminalLimits = {
   readonly logBytes: number;
   /** Output in one message. 2^16 − 32: the encoder doubles its buffer at powers of two. */
   readonly messageBytes: number;
+  /** Buffers of that size kept for the next messages, in the whole sandbox. More become garbage. */
+  readonly idleBuffers: number;
   /** What an acknowledging reader gets beyond what it acknowledged. */
   readonly windowBytes: number;
   /** How long a stream may be idle before it says that it lives. */
@@ -59,6 +61,7 @@ export const TERMINAL_LIMITS: TerminalLimits = {
   exitedTrimMs: 30 * SECOND,
   logBytes: KIB * KIB,
   messageBytes: 65_504,
+  idleBuffers: 64,
   windowBytes: 768 * KIB,
   keepAliveMs: 5 * SECOND,
   stallMs: 30 * SECOND,

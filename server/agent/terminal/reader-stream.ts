@@ -1,7 +1,8 @@
-import type { ByteLog, LogPosition } from '../../core/byte-log.ts';
+import type { ByteLog, LogItem, LogPosition } from '../../core/byte-log.ts';
 import type { Clock, Timer } from '../../core/clock.ts';
 import { deferred } from '../../core/deferred.ts';
 import { DomainError } from '../../core/domain-error.ts';
+import type { SharedBuffers } from '../../core/shared-buffers.ts';
 import type { TerminalEvent } from './events.ts';
 import type { TerminalLimits } from './limits.ts';
 import type { Reader } from './reader.ts';
@@ -10,6 +11,8 @@ import type { ProcessExit, TerminalSize } from './terminal-process.ts';
 /** What a stream reads. */
 export interface ReaderSource {
   readonly log: ByteLog<TerminalSize>;
+  /** What the log's bytes are handed on in, each for at least `messageBytes`. */
+  readonly buffers: SharedBuffers;
   /** How the program ended; all its output is in the log then. */
   exit(): ProcessExit | undefined;
 }
@@ -42,11 +45,18 @@ export class ReaderStream {
   readonly #options: ReaderStreamOptions;
   readonly #position: LogPosition;
   readonly #preamble: TerminalEvent[];
+  /**
+   * Where the window of an acknowledging reader begins: at what it acknowledged, or later by what gaps
+   * skipped since, as that was never sent. Only grows.
+   */
+  #windowStart: number;
   #wake: (() => void) | undefined;
   /** Since when an event is being handed to the connection. */
   #handingSince: number | undefined;
   /** Since when nothing may be sent before an acknowledgement. */
   #windowFullSince: number | undefined;
+  /** Where the output begins that is being handed to the connection, in a borrowed buffer. */
+  #borrowedAt: number | undefined;
   /** When the connection took its last event. */
   #handedAt: number;
   #stallTimer: Timer;
@@ -57,6 +67,7 @@ export class ReaderStream {
     const { reader, source, cursor, writerId, foreignCursor } = options;
     this.#options = options;
     this.#position = source.log.positionAt(cursor);
+    this.#windowStart = cursor;
     this.#handedAt = options.clock.monotonic();
     const ready = {
       type: 'ready',
@@ -81,7 +92,10 @@ export class ReaderStream {
     return this.#closed;
   }
 
-  /** The events, until the exit or {@link ReaderStream.close}. Throws what the stream was closed with. */
+  /**
+   * The events, until the exit or {@link ReaderStream.close}. Throws what the stream was closed with.
+   * The bytes of an event are the receiver's only until it asks for the next one.
+   */
   async *events(): AsyncGenerator<TerminalEvent, void, undefined> {
     try {
       while (!this.#closed) {
@@ -94,17 +108,20 @@ export class ReaderStream {
       }
       if (this.#error) throw this.#error;
     } finally {
+      // The connection ended before it took everything, and may still be reading.
+      this.#giveBack({ isLost: true });
       this.close();
     }
   }
 
-  /** Looks again whether there is something to read. */
+  /** Looks again whether there is something to read. With a full window only an acknowledgement is news. */
   wake(): void {
-    this.#wake?.();
+    if (this.#windowFullSince === undefined || this.#closed) this.#wake?.();
   }
 
   /** The reader has processed everything before its cursor. */
   acknowledged(): void {
+    this.#windowStart = Math.max(this.#windowStart, this.#options.reader.cursor);
     this.#windowFullSince = undefined;
     this.wake();
   }
@@ -121,9 +138,13 @@ export class ReaderStream {
 
   #next(): TerminalEvent | undefined {
     const { log } = this.#options.source;
-    const first = this.#preamble.shift() ?? this.#skipGap();
+    const first = this.#preamble.shift();
     if (first) return first;
-    const item = log.read(this.#position, this.#allowance());
+    const allowance = this.#allowance();
+    const isBehind = this.#position.cursor < log.start;
+    // Told only when output may follow: a reader that acknowledges nothing gets one gap, not many.
+    if (isBehind && allowance > 0) return this.#skipGap();
+    const item = isBehind ? undefined : this.#read(allowance);
     if (item?.type === 'bytes') return { type: 'output', cursor: item.cursor, data: item.data };
     if (item) return { type: 'resized', cursor: item.cursor, ...item.value };
     const { cursor } = this.#position;
@@ -133,30 +154,44 @@ export class ReaderStream {
     return undefined;
   }
 
+  #read(maxBytes: number): LogItem<TerminalSize> | undefined {
+    const { log, buffers } = this.#options.source;
+    const { cursor } = this.#position;
+    return log.read(this.#position, maxBytes, (bytes) => {
+      this.#borrowedAt = cursor;
+      return buffers.borrow(cursor).subarray(0, bytes);
+    });
+  }
+
+  #giveBack(options: { readonly isLost: boolean }): void {
+    if (this.#borrowedAt === undefined) return;
+    this.#options.source.buffers.giveBack(this.#borrowedAt, options);
+    this.#borrowedAt = undefined;
+  }
+
   /** Moves on to what is still held, and says so. */
   #skipGap(): TerminalEvent | undefined {
-    const { reader, source, onMoved } = this.#options;
+    const { reader, source } = this.#options;
     const from = this.#position.cursor;
     const to = source.log.start;
     if (from >= to) return undefined;
     Object.assign(this.#position, source.log.positionAt(to));
-    // What is missing cannot be acknowledged, and must not use up the window.
-    reader.cursor = Math.max(reader.cursor, to);
-    onMoved();
+    this.#windowStart += to - from;
     return { type: 'gap', from, to, reason: reader.gapReason };
   }
 
   /** Most bytes that may be sent now. */
   #allowance(): number {
-    const { reader, limits, acknowledges } = this.#options;
+    const { limits, acknowledges } = this.#options;
     if (!acknowledges) return limits.messageBytes;
-    const room = reader.cursor + limits.windowBytes - this.#position.cursor;
+    const room = this.#windowStart + limits.windowBytes - this.#position.cursor;
     return Math.min(Math.max(room, 0), limits.messageBytes);
   }
 
   #handed(): void {
     const { acknowledges, reader, clock, onMoved } = this.#options;
     this.#handedAt = clock.monotonic();
+    this.#giveBack({ isLost: false });
     this.#handingSince = undefined;
     if (acknowledges || this.#closed) return;
     reader.cursor = this.#position.cursor;

@@ -1,3 +1,4 @@
+import { BufferPool } from '../../core/buffer-pool.ts';
 import type { Clock, Timer } from '../../core/clock.ts';
 import { DomainError, invalidArgument } from '../../core/domain-error.ts';
 import { isId, newId } from '../../core/id.ts';
@@ -63,6 +64,7 @@ export class TerminalRegistry {
   readonly #exitedAt = new Map<string, number>();
   readonly #live: Quota;
   readonly #streams: Quota;
+  readonly #buffers: BufferPool;
   readonly #requests: RecentRequests<CreatedTerminal>;
   #forgetTimer: Timer | undefined;
   #isClosed = false;
@@ -71,9 +73,11 @@ export class TerminalRegistry {
     this.#options = options;
     this.#clock = options.clock;
     this.limits = { ...TERMINAL_LIMITS, ...options.limits };
-    const { liveTerminals, streams, requestKeptMs, requests } = this.limits;
+    const { liveTerminals, streams, messageBytes, idleBuffers, requestKeptMs, requests } =
+      this.limits;
     this.#live = new Quota(liveTerminals, 'live terminals of a sandbox');
     this.#streams = new Quota(streams, 'streams of a sandbox');
+    this.#buffers = new BufferPool({ bufferBytes: messageBytes, idle: idleBuffers });
     this.#requests = new RecentRequests({
       clock: options.clock,
       keptMs: requestKeptMs,
@@ -166,7 +170,7 @@ export class TerminalRegistry {
         cwd: program.cwd,
         createdAt: clock.now(),
       },
-      ...{ clock, limits: this.limits, streams: this.#streams },
+      ...{ clock, limits: this.limits, streams: this.#streams, buffers: this.#buffers },
       ...(pty && { size }),
       start: (sink) =>
         pty ? startPty({ ...spec, size }, sink, clock) : startOnPipes(spec, sink, clock),

@@ -1,8 +1,10 @@
+import type { BufferPool } from '../../core/buffer-pool.ts';
 import { ByteLog } from '../../core/byte-log.ts';
 import type { Clock, Timer } from '../../core/clock.ts';
 import { deferred } from '../../core/deferred.ts';
 import { DomainError, invalidArgument } from '../../core/domain-error.ts';
 import type { Quota } from '../../core/quota.ts';
+import { SharedBuffers } from '../../core/shared-buffers.ts';
 import type { TerminalLimits } from './limits.ts';
 import { OutputBatcher } from './output-batcher.ts';
 import { endFamily, sendSignal } from './process-family.ts';
@@ -51,6 +53,8 @@ export type TerminalSessionOptions = {
   readonly clock: Clock;
   readonly limits: TerminalLimits;
   readonly streams: Quota;
+  /** Of the whole sandbox, each of at least `messageBytes`. */
+  readonly buffers: BufferPool;
   readonly start: (sink: ProcessSink) => TerminalProcess;
   /** Called once, when the program has ended. */
   readonly onExit: () => void;
@@ -81,7 +85,7 @@ export class TerminalSession {
 
   /** Starts the program. Throws SPAWN_FAILED. */
   constructor(options: TerminalSessionOptions) {
-    const { clock, limits, facts } = options;
+    const { clock, limits, facts, streams, buffers } = options;
     this.facts = facts;
     this.#clock = clock;
     this.#limits = limits;
@@ -91,8 +95,12 @@ export class TerminalSession {
     this.#size = options.size;
     if (options.size) this.#log.mark(options.size);
     this.readers = new ReaderTable({
-      ...{ clock, limits, streams: options.streams, incarnation: facts.incarnation },
-      source: { log: this.#log, exit: () => this.#exit },
+      ...{ clock, limits, streams, incarnation: facts.incarnation },
+      source: {
+        log: this.#log,
+        buffers: new SharedBuffers(buffers),
+        exit: () => this.#exit,
+      },
       onMoved: () => this.#onReadersMoved(),
     });
     this.#batcher = new OutputBatcher(clock, () => this.readers.wake());

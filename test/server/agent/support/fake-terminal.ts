@@ -9,6 +9,7 @@ import type {
   TerminalProcess,
   TerminalSize,
 } from '../../../../server/agent/terminal/terminal-process.ts';
+import { BufferPool } from '../../../../server/core/buffer-pool.ts';
 import { Quota } from '../../../../server/core/quota.ts';
 import { FakeClock } from '../../../support/fake-clock.ts';
 import { ALICE } from './actors.ts';
@@ -97,6 +98,7 @@ export function fakeTerminal(limits: Partial<TerminalLimits> = {}, size?: Termin
     facts: { id: 'trm1', name: '', incarnation: 'bot1', shell: '/bin/sh', cwd: '/', createdAt: 0 },
     clock,
     streams,
+    buffers: new BufferPool({ bufferBytes: TERMINAL_LIMITS.messageBytes, idle: 1 }),
     limits: { ...TERMINAL_LIMITS, ...limits },
     ...(size && { size }),
     start: (sink) => {

@@ -165,6 +165,54 @@ describe('an acknowledging reader', () => {
     expect(viewer.gaps).toHaveLength(1);
   });
 
+  it('gets no more at a gap, whatever was skipped, until it acknowledges', async () => {
+    const { program, attach, session } = fakeTerminal();
+    const [fast, stalled] = [attach(), attach({ acknowledges: true })];
+    program.flood(100_000);
+    await stalled.readTo(program.printed);
+    while (program.printed < 3 * MIB) {
+      program.flood(SLACK);
+      await fast.readTo(program.printed);
+    }
+    const before = stalled.cursor;
+    // The gap, and what is left of the window behind it.
+    const skipped = program.printed - MIB - before;
+    await stalled.readTo(skipped + WINDOW);
+    const more = stalled.next();
+    while (program.printed < 6 * MIB) {
+      program.flood(SLACK);
+      await fast.readTo(program.printed);
+    }
+    expect(stalled.gaps).toHaveLength(1);
+    expect(stalled.cursor).toBe(skipped + WINDOW);
+    const { readerId } = stalled;
+    session.readers.acknowledge({ readerId, subject: 'alice', cursor: stalled.cursor });
+    await more;
+    expect(stalled.gaps).toMatchObject([
+      { from: before },
+      { from: skipped + WINDOW, to: program.printed - MIB, reason: 'SLOW_READER' },
+    ]);
+    await stalled.readTo(program.printed - MIB + WINDOW);
+  });
+
+  it('goes on behind a gap when it acknowledged the last byte before it', async () => {
+    const { program, attach, session } = fakeTerminal();
+    const [fast, slow] = [attach(), attach({ acknowledges: true })];
+    await slow.next();
+    while (program.printed < 3 * MIB) {
+      program.flood(SLACK);
+      if (slow.cursor < WINDOW) await slow.readTo(Math.min(program.printed, WINDOW));
+      await fast.readTo(program.printed);
+    }
+    const { readerId } = slow;
+    session.readers.acknowledge({ readerId, subject: 'alice', cursor: WINDOW });
+    await slow.readTo(program.printed - MIB + WINDOW);
+    expect(slow.gaps).toHaveLength(1);
+    session.readers.acknowledge({ readerId, subject: 'alice', cursor: slow.cursor });
+    await slow.readTo(program.printed);
+    expect(slow.gaps).toHaveLength(1);
+  });
+
   it('may neither acknowledge for another principal nor beyond the end', async () => {
     const { attach, session } = fakeTerminal();
     const viewer = attach({ acknowledges: true });
