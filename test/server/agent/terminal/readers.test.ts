@@ -186,7 +186,7 @@ describe('an acknowledging reader', () => {
     expect(stalled.gaps).toHaveLength(1);
     expect(stalled.cursor).toBe(skipped + WINDOW);
     const { readerId } = stalled;
-    session.readers.acknowledge({ readerId, subject: 'alice', cursor: stalled.cursor });
+    session.readers.acknowledge({ readerId, actor: ALICE, cursor: stalled.cursor });
     await more;
     expect(stalled.gaps).toMatchObject([
       { from: before },
@@ -205,10 +205,10 @@ describe('an acknowledging reader', () => {
       await fast.readTo(program.printed);
     }
     const { readerId } = slow;
-    session.readers.acknowledge({ readerId, subject: 'alice', cursor: WINDOW });
+    session.readers.acknowledge({ readerId, actor: ALICE, cursor: WINDOW });
     await slow.readTo(program.printed - MIB + WINDOW);
     expect(slow.gaps).toHaveLength(1);
-    session.readers.acknowledge({ readerId, subject: 'alice', cursor: slow.cursor });
+    session.readers.acknowledge({ readerId, actor: ALICE, cursor: slow.cursor });
     await slow.readTo(program.printed);
     expect(slow.gaps).toHaveLength(1);
   });
