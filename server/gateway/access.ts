@@ -62,7 +62,7 @@ export class Access {
       ...{ store: store.sessionTokens, signer, usage, audit, clock, requireSandbox, onEnded },
     });
     this.refresh = new CredentialRefresh({
-      ...{ store: store.sessionTokens, signer, clock },
+      ...{ store: store.sessionTokens, signer, audit, clock },
       onChanged: (tokenId) => bearer.renewToken(tokenId),
     });
     this.sessions = new BrowserSessions({

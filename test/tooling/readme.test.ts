@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { expect, test } from 'vitest';
@@ -14,10 +14,19 @@ import {
   MAX_QUEUED_AUDIT_LINES,
 } from '../../server/gateway/audit/audit-log.ts';
 import { MAX_SUBJECTS } from '../../server/gateway/auth/credential-refresh.ts';
+import { MAX_BROWSER_GRANTS, REPEAT_WITHIN_MS } from '../../server/gateway/auth/link-redemption.ts';
+import {
+  DEFAULT_LINK_EXPIRES_IN_MS,
+  MAX_LIVE_LINKS,
+} from '../../server/gateway/auth/magic-links.ts';
 import {
   DEFAULT_EXPIRES_IN_MS,
+  DEFAULT_LINK_EXPIRES_IN_MS,
+  MAX_BROWSER_GRANTS,
   MAX_DESCRIPTION_CHARS,
+  MAX_LIVE_LINKS,
   MAX_LIVE_TOKENS,
+  REPEAT_WITHIN_MS,
 } from '../../server/gateway/auth/session-tokens.ts';
 import {
   ADDRESS_BURST,
@@ -124,6 +133,12 @@ test('the quick start is the one of the guide', () => {
   for (const snippet of [SERVER_SNIPPET, FRONTEND_SNIPPET]) {
     expect(readme).toContain(`\`\`\`js${snippet}\`\`\``);
   }
+});
+
+test('every test that the page about security names is there', () => {
+  const named = readFileSync('docs/security.md', 'utf8').match(/test\/[\w./-]+\.test\.ts/g) ?? [];
+  expect(named.length).toBeGreaterThan(15);
+  expect(named.filter((path) => !existsSync(path))).toEqual([]);
 });
 
 test('the commands of "Without the SDK" work as written', async () => {

@@ -1,3 +1,4 @@
+import type { AuditClient, AuditTrail } from '../../core/audit.ts';
 import type { Clock } from '../../core/clock.ts';
 import { DomainError, invalidArgument } from '../../core/domain-error.ts';
 import type { Caller, TokenCaller } from './caller.ts';
@@ -14,6 +15,7 @@ export type CredentialRefreshOptions = {
   readonly clock: Clock;
   /** Makes the next call of a token read its record. Called when the store has it. */
   readonly onChanged: (tokenId: string) => void;
+  readonly audit: AuditTrail;
 };
 
 /** Lets a session token take the place of an earlier one of the same sandbox. */
@@ -29,10 +31,10 @@ export class CredentialRefresh {
    * false when the earlier token is none of this sandbox's, was revoked or is forgotten.
    * Idempotent. Throws FAILED_PRECONDITION for an API key or a cookie.
    */
-  async refresh(caller: Caller, previousText: string): Promise<boolean> {
+  async refresh(caller: Caller, previousText: string, client: AuditClient = {}): Promise<boolean> {
     const { id: tokenId } = requireToken(caller).principal;
     if (previousText === '') throw invalidArgument('previousToken', 'is needed');
-    const { store, signer, clock, onChanged } = this.#options;
+    const { store, signer, clock, onChanged, audit } = this.#options;
     const claims = await signer.verify(previousText);
     if (!claims) return false;
     if (claims.jti === tokenId) return true;
@@ -44,6 +46,10 @@ export class CredentialRefresh {
     );
     if (!token) return false;
     onChanged(token.id);
+    audit.record({
+      ...{ event: 'session_token.refreshed', actor: tokenId, ...client },
+      ...{ sandboxId: token.sandboxId, subject: claims.jti, result: tokenId },
+    });
     return true;
   }
 }

@@ -14,7 +14,7 @@ import type { TokenUsage } from './token-usage.ts';
 /** Tokens that one browser may hold. Above it the oldest is revoked. */
 export const MAX_BROWSER_GRANTS = 64;
 /** How long after its use the browser that used a link may repeat that, in milliseconds. */
-const REPEAT_WITHIN_MS = 60_000;
+export const REPEAT_WITHIN_MS = 60_000;
 
 export type LinkRedemptionOptions = {
   readonly store: MagicLinkStore;

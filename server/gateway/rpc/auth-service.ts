@@ -43,7 +43,7 @@ export function authService({
       if (context.values.get(SANDBOX_ID) === undefined) {
         throw new DomainError('FAILED_PRECONDITION', "call it below a sandbox's address");
       }
-      const continued = await refresh.refresh(caller, previousToken);
+      const continued = await refresh.refresh(caller, previousToken, auditClientOf(context));
       const { principal } = caller;
       return {
         continued,
