@@ -15,18 +15,11 @@ import {
 } from '../../server/gateway/audit/audit-log.ts';
 import { MAX_SUBJECTS } from '../../server/gateway/auth/credential-refresh.ts';
 import { MAX_BROWSER_GRANTS, REPEAT_WITHIN_MS } from '../../server/gateway/auth/link-redemption.ts';
-import {
-  DEFAULT_LINK_EXPIRES_IN_MS,
-  MAX_LIVE_LINKS,
-} from '../../server/gateway/auth/magic-links.ts';
+import {} from '../../server/gateway/auth/magic-links.ts';
 import {
   DEFAULT_EXPIRES_IN_MS,
-  DEFAULT_LINK_EXPIRES_IN_MS,
-  MAX_BROWSER_GRANTS,
   MAX_DESCRIPTION_CHARS,
-  MAX_LIVE_LINKS,
   MAX_LIVE_TOKENS,
-  REPEAT_WITHIN_MS,
 } from '../../server/gateway/auth/session-tokens.ts';
 import {
   ADDRESS_BURST,
@@ -80,6 +73,10 @@ const LIMITS: Readonly<Record<string, unknown>> = {
   MAX_DEATHS,
   MAX_DESCRIPTION_CHARS,
   MAX_LIVE_TOKENS,
+  MAX_LIVE_LINKS,
+  DEFAULT_LINK_EXPIRES_IN_MS,
+  REPEAT_WITHIN_MS,
+  MAX_BROWSER_GRANTS,
   MAX_MESSAGE_BYTES,
   MAX_NAME_CHARS,
   MAX_QUEUED_BYTES,
