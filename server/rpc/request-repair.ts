@@ -2,7 +2,7 @@ import { Code, ConnectError, type HandlerContext } from '@connectrpc/connect';
 import { MAX_TIMER_MS } from '../core/clock.ts';
 
 /** How the library's errors about a request begin that it calls its own. */
-const INPUT_ERRORS = ['parse binary: ', 'received compressed envelope'];
+const INPUT_ERRORS = ['parse binary: ', 'received compressed envelope', 'decompression failed'];
 /** Milliseconds in the units of `grpc-timeout`. */
 const UNIT_MS: Readonly<Record<string, number>> = { H: 3_600_000, M: 60_000, S: 1_000, m: 1 };
 

@@ -17,6 +17,10 @@ const MAX_HEADER_BYTES = 16 * 1024;
 const MAX_HEADER_FIELDS = 100;
 /** The most calls at a time on one HTTP/2 connection. */
 const MAX_CONCURRENT_STREAMS = 256;
+/** Calls that a client may cancel at once on one HTTP/2 connection, twice as many as may be open. Above it the connection ends. */
+const MAX_RESETS_AT_ONCE = 512;
+/** How many of them come back in a second. */
+const RESETS_PER_SECOND = 33;
 /** The most connections on one address. More are closed at once. */
 const MAX_CONNECTIONS = 8_192;
 /** How long connections may take to end by themselves when the listener closes. */
@@ -30,7 +34,7 @@ const PORT_ATTEMPTS = 10;
 export type ListenerTimes = {
   /** How long a new connection may take to say what it speaks. Default: 5 s. */
   readonly sniffMs: number;
-  /** How long a request may take to arrive, and a new HTTP/2 connection to make one. Default: 14 s. */
+  /** How long a request may take to arrive, and a new HTTP/2 connection to make one. Default: 13 s. */
   readonly requestMs: number;
   /** How often requests over HTTP/1.1 are checked for that. Default: 1 s. */
   readonly checkMs: number;
@@ -38,8 +42,8 @@ export type ListenerTimes = {
   readonly idleMs: number;
 };
 
-/** A request that takes too long is cut within 15 s, the interval of the check included. */
-const TIMES: ListenerTimes = { sniffMs: 5_000, requestMs: 14_000, checkMs: 1_000, idleMs: 30_000 };
+/** A request that takes too long is cut within 15 s, the interval of the check and a busy moment included. */
+const TIMES: ListenerTimes = { sniffMs: 5_000, requestMs: 13_000, checkMs: 1_000, idleMs: 30_000 };
 
 export type ListenerOptions = {
   /** Addresses to listen on, all with the same port. Only the first one must exist. */
@@ -148,6 +152,8 @@ function http2Options() {
   return {
     settings: { maxConcurrentStreams: MAX_CONCURRENT_STREAMS, maxHeaderListSize: MAX_HEADER_BYTES },
     maxHeaderListPairs: MAX_HEADER_FIELDS,
+    streamResetBurst: MAX_RESETS_AT_ONCE,
+    streamResetRate: RESETS_PER_SECOND,
     // Names the fields that must not be repeated; Node.js resets calls that do.
     strictSingleValueFields: true,
   };

@@ -3,6 +3,8 @@ import type { HttpResponse } from '../../rpc/connect-node.ts';
 
 /** How long a client may take no byte of an answer, in milliseconds. Then its call is reset. */
 export const MAX_STALL_MS = 30_000;
+/** How often a client that is behind is looked at, in milliseconds; it is cut this much too late at most. */
+const CHECK_MS = 2_500;
 
 /** Notices a client that takes nothing of what waits for it. */
 export class StallWatch {
@@ -10,8 +12,10 @@ export class StallWatch {
   readonly #response: HttpResponse;
   readonly #onStall: () => void;
   #timer: Timer | undefined;
-  /** How many bytes waited when the timer was set. */
+  /** How many bytes waited at the last look. */
   #waiting = 0;
+  /** When the client was last seen to take something, or the watch began. */
+  #movedAt = 0;
 
   constructor(clock: Clock, response: HttpResponse, onStall: () => void) {
     this.#clock = clock;
@@ -23,7 +27,8 @@ export class StallWatch {
   start(): void {
     if (this.#timer) return;
     this.#waiting = this.#response.writableLength;
-    this.#timer = this.#clock.setTimer(() => this.#check(), MAX_STALL_MS);
+    this.#movedAt = this.#clock.monotonic();
+    this.#arm();
   }
 
   stop(): void {
@@ -31,9 +36,17 @@ export class StallWatch {
     this.#timer = undefined;
   }
 
+  #arm(): void {
+    this.#timer = this.#clock.setTimer(() => this.#check(), CHECK_MS);
+  }
+
   #check(): void {
     this.#timer = undefined;
-    if (this.#response.writableLength < this.#waiting) this.start();
+    const now = this.#clock.monotonic();
+    const waiting = this.#response.writableLength;
+    if (waiting < this.#waiting) this.#movedAt = now;
+    this.#waiting = waiting;
+    if (now - this.#movedAt < MAX_STALL_MS) this.#arm();
     else this.#onStall();
   }
 }

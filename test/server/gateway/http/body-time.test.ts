@@ -26,7 +26,7 @@ describe('a call over HTTP/2 whose body does not arrive', () => {
     // When this second call is answered, the server has seen the first.
     const second = session.request({ ':path': '/healthz' });
     await once(second.resume(), 'end');
-    vi.advanceTimersByTime(14_999);
+    vi.advanceTimersByTime(12_999);
     await new Promise((resolve) => session.ping(resolve));
     expect(stream.closed).toBe(false);
     vi.advanceTimersByTime(1);
