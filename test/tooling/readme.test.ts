@@ -15,7 +15,10 @@ import {
 } from '../../server/gateway/audit/audit-log.ts';
 import { MAX_SUBJECTS } from '../../server/gateway/auth/credential-refresh.ts';
 import { MAX_BROWSER_GRANTS, REPEAT_WITHIN_MS } from '../../server/gateway/auth/link-redemption.ts';
-import {} from '../../server/gateway/auth/magic-links.ts';
+import {
+  DEFAULT_LINK_EXPIRES_IN_MS,
+  MAX_LIVE_LINKS,
+} from '../../server/gateway/auth/magic-links.ts';
 import {
   DEFAULT_EXPIRES_IN_MS,
   MAX_DESCRIPTION_CHARS,
