@@ -1,6 +1,7 @@
 import type { Kysely } from 'kysely';
 import type { LinkInsertion, MagicLink, MagicLinkStore, NewMagicLink } from '../auth/magic-link.ts';
 import { linkOf } from './magic-link-record.ts';
+import { countOf, makeRoom } from './perishable-rows.ts';
 import { redeemOnce } from './redemption.ts';
 import { findRequest, keepRequest } from './requests.ts';
 import type { Tables } from './schema.ts';
@@ -99,9 +100,9 @@ async function insertOnce(transaction: Kysely<Tables>, link: NewMagicLink): Prom
   const made = await findRequest(transaction, link.request, now);
   const repeated = made === undefined ? undefined : await findBy(transaction, 'id', made);
   if (repeated) return { kind: 'repeated', link: repeated };
-  const live = await countLinks(transaction, { sandboxId, liveAt: now });
+  const live = await countOf(transaction, 'magic_links', { sandboxId, liveAt: now });
   if (live >= link.liveLimit) return { kind: 'limit' };
-  await makeRoom(transaction, link);
+  await makeRoom(transaction, 'magic_links', link);
   const row = await transaction
     .insertInto('magic_links')
     .values({
@@ -120,40 +121,4 @@ async function insertOnce(transaction: Kysely<Tables>, link: NewMagicLink): Prom
     .executeTakeFirstOrThrow();
   await keepRequest(transaction, link.request, { resultId: link.id, now });
   return { kind: 'created', link: linkOf(row) };
-}
-
-async function countLinks(
-  transaction: Kysely<Tables>,
-  query: { sandboxId: string; liveAt?: number },
-): Promise<number> {
-  let select = transaction
-    .selectFrom('magic_links')
-    .select(({ fn }) => fn.countAll<number>().as('count'))
-    .where('sandbox_id', '=', query.sandboxId);
-  if (query.liveAt !== undefined) {
-    select = select.where('ended_at', 'is', null).where('expires_at', '>', query.liveAt);
-  }
-  return (await select.executeTakeFirstOrThrow()).count;
-}
-
-async function makeRoom(transaction: Kysely<Tables>, link: NewMagicLink): Promise<void> {
-  const kept = await countLinks(transaction, { sandboxId: link.sandboxId });
-  if (kept < link.keptLimit) return;
-  await transaction
-    .deleteFrom('magic_links')
-    .where('sequence', 'in', (query) =>
-      query
-        .selectFrom('magic_links')
-        .select('sequence')
-        .where('sandbox_id', '=', link.sandboxId)
-        .where((column) =>
-          column.or([
-            column('ended_at', 'is not', null),
-            column('expires_at', '<=', link.createdAt),
-          ]),
-        )
-        .orderBy('sequence')
-        .limit(kept - link.keptLimit + 1),
-    )
-    .execute();
 }

@@ -2,8 +2,9 @@ import type { Kysely } from 'kysely';
 import type { MagicLink, Redemption, RedemptionResult } from '../auth/magic-link.ts';
 import type { SessionToken } from '../auth/session-token.ts';
 import { linkOf } from './magic-link-record.ts';
+import { countOf } from './perishable-rows.ts';
 import type { Tables } from './schema.ts';
-import { countTokens, findToken, tokenOf } from './session-token-rows.ts';
+import { findToken, tokenOf } from './session-token-rows.ts';
 
 /** Uses a link up, or says why not. Part of the caller's transaction. */
 export async function redeemOnce(
@@ -27,7 +28,10 @@ export async function redeemOnce(
   if (!(await isLive(transaction, link.sandboxId, now))) {
     return { kind: 'ended', reason: 'DESTROYED' };
   }
-  const live = await countTokens(transaction, { sandboxId: link.sandboxId, liveAt: now });
+  const live = await countOf(transaction, 'session_tokens', {
+    sandboxId: link.sandboxId,
+    liveAt: now,
+  });
   if (live >= redemption.liveTokenLimit) return { kind: 'limit' };
   const former = await takeFormerSession(transaction, redemption);
   const token = await insertToken(transaction, redemption, { link, former });

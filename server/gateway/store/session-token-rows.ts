@@ -6,6 +6,7 @@ import type {
   SessionTokenStore,
   TokenInsertion,
 } from '../auth/session-token.ts';
+import { countOf, makeRoom } from './perishable-rows.ts';
 import { findRequest, keepRequest } from './requests.ts';
 import type { SessionTokenTable, Tables } from './schema.ts';
 
@@ -131,9 +132,9 @@ async function insertOnce(
   const repeated = made === undefined ? undefined : await findToken(transaction, made);
   if (repeated) return { kind: 'repeated', token: repeated };
   await requireKey(transaction, token.signingKeyId);
-  const live = await countTokens(transaction, { sandboxId, liveAt: now });
+  const live = await countOf(transaction, 'session_tokens', { sandboxId, liveAt: now });
   if (live >= token.liveLimit) return { kind: 'limit' };
-  await makeRoom(transaction, token);
+  await makeRoom(transaction, 'session_tokens', token);
   const row = await transaction
     .insertInto('session_tokens')
     .values({
@@ -164,43 +165,6 @@ async function requireKey(transaction: Kysely<Tables>, id: string): Promise<void
   throw new DomainError('CONFLICT', 'the signing key was removed in this moment: try again', {
     retryAfterMs: 1000,
   });
-}
-
-/** How many tokens a sandbox has. Part of the caller's transaction. */
-export async function countTokens(
-  transaction: Kysely<Tables>,
-  query: { sandboxId: string; liveAt?: number },
-): Promise<number> {
-  let select = transaction
-    .selectFrom('session_tokens')
-    .select(({ fn }) => fn.countAll<number>().as('count'))
-    .where('sandbox_id', '=', query.sandboxId);
-  if (query.liveAt !== undefined) {
-    select = select.where('ended_at', 'is', null).where('expires_at', '>', query.liveAt);
-  }
-  return (await select.executeTakeFirstOrThrow()).count;
-}
-
-async function makeRoom(transaction: Kysely<Tables>, token: NewSessionToken): Promise<void> {
-  const kept = await countTokens(transaction, { sandboxId: token.sandboxId });
-  if (kept < token.keptLimit) return;
-  await transaction
-    .deleteFrom('session_tokens')
-    .where('sequence', 'in', (query) =>
-      query
-        .selectFrom('session_tokens')
-        .select('sequence')
-        .where('sandbox_id', '=', token.sandboxId)
-        .where((column) =>
-          column.or([
-            column('ended_at', 'is not', null),
-            column('expires_at', '<=', token.createdAt),
-          ]),
-        )
-        .orderBy('sequence')
-        .limit(kept - token.keptLimit + 1),
-    )
-    .execute();
 }
 
 /** The record of an id. */
