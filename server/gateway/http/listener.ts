@@ -8,6 +8,7 @@ import {
 import type { Server, Socket } from 'node:net';
 import { DomainError } from '../../core/domain-error.ts';
 import type { HttpHandler } from '../../rpc/connect-node.ts';
+import { carriedBy } from '../../rpc/reset.ts';
 import { SilentConnections } from './silent-connections.ts';
 import { sniffHttp2 } from './sniff.ts';
 
@@ -129,8 +130,25 @@ function secureServers(handler: HttpHandler, tls: TlsFiles, times: ListenerTimes
       limitHeaders(handler),
     );
     server.on('session', (session) => limitIdleTime(session, times));
+    noteCarriers(server);
     return server;
   };
+}
+
+/** Tells which connection carries each TLS socket. */
+function noteCarriers(server: Http2SecureServer): void {
+  const handshakes = new Map<number | undefined, Socket>();
+  server.on('connection', (socket: Socket) => {
+    const port = socket.remotePort;
+    handshakes.set(port, socket);
+    socket.once('close', () => {
+      if (handshakes.get(port) === socket) handshakes.delete(port);
+    });
+  });
+  server.on('secureConnection', (socket) => {
+    const carrier = handshakes.get(socket.remotePort);
+    if (carrier) carriedBy(socket, carrier);
+  });
 }
 
 function http1Options(times: ListenerTimes) {

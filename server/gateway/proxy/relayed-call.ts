@@ -6,6 +6,7 @@ import type { CallForm } from '../../rpc/call-form.ts';
 import { toConnectError } from '../../rpc/connect-error.ts';
 import { type HttpRequest, type HttpResponse, MAX_MESSAGE_BYTES } from '../../rpc/connect-node.ts';
 import { reset } from '../../rpc/reset.ts';
+import { requireReading, requireSending } from './end-of-answer.ts';
 import { EnvelopeGate } from './envelope-gate.ts';
 import { checkHead, checkTrailers } from './sandbox-response.ts';
 import { StallWatch } from './stall-watch.ts';
@@ -14,6 +15,9 @@ import { StallWatch } from './stall-watch.ts';
 const MAX_UNARY_RESPONSE_BYTES = 1024 * 1024;
 /** How long the end of a stream may wait for a slow client before the call is reset, in milliseconds. */
 const END_FLUSH_MS = 100;
+
+/** After these the client must get nothing more, not even what was sent before and it did not read. */
+const ENDS_ACCESS: ReadonlySet<string> = new Set(['REVOKED', 'EXPIRED', 'DESTROYED']);
 
 /** What a wait for the sandbox is aborted with. Nobody is left to read it. */
 const CLIENT_LEFT = new DomainError('LOST', 'the client left');
@@ -97,9 +101,9 @@ export class RelayedCall {
     if (trailers) this.#response.addTrailers(trailers);
     if (envelope) this.#response.end(envelope);
     else this.#response.end();
-    const cut = this.#options.clock.setTimer(() => reset(this.#response), END_FLUSH_MS);
-    this.#response.once('close', () => cut.clear());
-    this.#response.once('finish', () => cut.clear());
+    const { response, clock } = this.#options;
+    if (ENDS_ACCESS.has(cause.reason)) requireReading(response, clock, END_FLUSH_MS);
+    else requireSending(response, clock, END_FLUSH_MS);
   }
 
   /** Lets go of the sandbox. Returns whether the call was open until now. */
