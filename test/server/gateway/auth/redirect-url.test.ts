@@ -12,10 +12,11 @@ import { scaled, seed, seededRandom } from '../../../support/scale.ts';
 const PAGE = `https://gateway.example.com/magic/${'s'.repeat(43)}`;
 const APP = 'https://app.example.com';
 const ORIGINS = {
+  publicUrl: 'https://box.example.com',
   appOrigin: APP,
   allowedOrigins: ['https://second.example.com:8443', 'http://localhost:3000'],
 };
-const ALLOWED = [APP, ...ORIGINS.allowedOrigins];
+const ALLOWED = [APP, ORIGINS.publicUrl, ...ORIGINS.allowedOrigins];
 
 /** Where a text leads: undefined if it was refused, as it must be refused. */
 function locationOf(text: string): string | undefined {
