@@ -2,6 +2,7 @@ import type { Http2Session } from 'node:http2';
 import type { Clock } from '../../core/clock.ts';
 import type { HttpResponse } from '../../rpc/connect-node.ts';
 import { reset, resetConnection } from '../../rpc/reset.ts';
+import { readReceipt } from './read-receipt.ts';
 
 /** Resets an ended answer unless the system has taken all of it within this time. */
 export function requireSending(response: HttpResponse, clock: Clock, withinMs: number): void {
@@ -42,9 +43,8 @@ function requirePong(options: {
     if (!isRead && !session.destroyed) resetConnection(session.socket);
   }, withinMs);
   session.once('close', () => cut.clear());
-  if (session.destroyed) return;
-  session.ping((error) => {
-    isRead = error === null;
+  void readReceipt(session).then((wasRead) => {
+    isRead = wasRead;
     if (isRead && response.writableFinished) cut.clear();
   });
 }
