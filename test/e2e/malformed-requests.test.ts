@@ -21,19 +21,19 @@ const MIB = 2 ** 20;
 const MAX_GROWTH_BYTES = 20 * MIB;
 const REQUESTS = scaled(200_000);
 /** What loads code, fills caches and lets the heap find its size. */
-const WARM_UP = Math.max(5_000, Math.round(REQUESTS / 10));
+const WARM_UP = Math.max(4_000, Math.round(REQUESTS / 10));
 /** Requests at a time. */
 const AT_ONCE = 24;
 /** No answer takes this long; bytes that no answer comes to are cut off by the client. */
 const MAX_ANSWER_MS = 20_000;
 /** How long the gateway may think about raw bytes before the client leaves. */
-const RAW_MS = 50;
+const RAW_MS = 20;
 
 /**
  * A heap that may grow does so before anything is collected, by 200 MB; in a small one growth is a leak.
  * What does not fit into it ends the process.
  */
-const SMALL_HEAP = '--max-semi-space-size=2 --max-old-space-size=64';
+const SMALL_HEAP = '--max-semi-space-size=4 --max-old-space-size=96';
 
 /** How far a request came. */
 type Reached = 'HTTP' | 'authentication' | 'decoder' | 'handler';
