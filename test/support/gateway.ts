@@ -18,6 +18,8 @@ export type GatewayOptions = {
   readonly root?: string;
   /** An existing data directory, which is then not removed. */
   readonly dataDirectory?: string;
+  /** Gets everything that it writes, of which {@link TestGateway.output} keeps only the end. */
+  readonly onOutput?: (text: string) => void;
 };
 
 export type GatewayExit = { readonly code: number | null; readonly signal: NodeJS.Signals | null };
@@ -168,6 +170,7 @@ export class TestGateway implements AsyncDisposable {
     this.#exit = once(child, 'close').then(([code, signal]) => ({ code, signal }));
     const ready = new Promise<string>((resolve) => {
       const onText = (text: string) => {
+        this.#options.onOutput?.(text);
         this.#output = (this.#output + text).slice(-MAX_OUTPUT_CHARS);
         const match = READY_LINE.exec(this.#output);
         if (match?.[1]) resolve(match[1]);
