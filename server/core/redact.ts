@@ -25,6 +25,8 @@ const SECRETS: readonly RegExp[] = [
   /(\b(?:set-)?cookie["']?\s*[:=]\s*["']?)[^\r\n"']+/gi,
   /([?&][\w-]*(?:token|key|secret|ticket)=)[^\s"'&#]+/gi,
 ];
+/** A run of characters as long as the shortest of our secrets, a nonce of 128 bits in base64url. */
+const OPAQUE = /[\w-]{22,}/g;
 /** All of them hold one of these; most texts do not, and cost one look. */
 const HINT = /bearer|eyJ|csk_|magic|__host-|cookie|[?&]/i;
 
@@ -39,4 +41,9 @@ export function redact(text: string): string {
   let clean = text;
   for (const secret of SECRETS) clean = clean.replace(secret, `$1${REDACTED}`);
   return clean;
+}
+
+/** As {@link redact}, for an address that a client made up: every long word in it may be a secret. */
+export function redactAddress(address: string): string {
+  return redact(address).replace(OPAQUE, REDACTED);
 }

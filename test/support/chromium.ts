@@ -14,9 +14,12 @@ const FLAGS = [
   '--disable-sync',
 ];
 
-/** Starts a headless Chromium. The caller closes it. Throws, saying what to install, where there is none. */
-export async function launchChromium(): Promise<Browser> {
-  return await chromium.launch({ executablePath: chromiumPath(), args: FLAGS });
+/**
+ * Starts a headless Chromium, with these flags beside the usual ones. The caller closes it. Throws,
+ * saying what to install, where there is none.
+ */
+export async function launchChromium(flags: readonly string[] = []): Promise<Browser> {
+  return await chromium.launch({ executablePath: chromiumPath(), args: [...FLAGS, ...flags] });
 }
 
 function chromiumPath(): string {

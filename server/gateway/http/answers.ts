@@ -1,5 +1,6 @@
 import type { DescMethod } from '@bufbuild/protobuf';
 import { Code, ConnectError } from '@connectrpc/connect';
+import { redactAddress } from '../../core/redact.ts';
 import { refuse } from '../../rpc/call-end.ts';
 import { CALL_CONTENT_TYPES, callForm } from '../../rpc/call-form.ts';
 import { toConnectError } from '../../rpc/connect-error.ts';
@@ -97,8 +98,8 @@ function isReadable(method: DescMethod): boolean {
   return method.methodKind === 'unary' && method.idempotency === 1;
 }
 
-/** A part of the request's path, short and harmless in a message. */
+/** A part of the request's path, short and harmless in a message, which may be kept where the request is not. */
 function shown(path: string): string {
-  const printable = path.replace(/[^\x20-\x7e]/g, '?');
+  const printable = redactAddress(path).replace(/[^\x20-\x7e]/g, '?');
   return printable.length > 200 ? `${printable.slice(0, 200)}…` : printable;
 }

@@ -85,7 +85,9 @@ function isLoopback(hostname: string): boolean {
 }
 
 function refusal(origin: string): DomainError {
-  const shown = origin.slice(0, 200);
+  // Whatever else a client put there, a credential perhaps, is not repeated.
+  const isOrigin = URL.canParse(origin) && new URL(origin).origin === origin;
+  const shown = isOrigin || origin === 'null' ? origin.slice(0, 200) : 'in the Origin header';
   return new DomainError(
     'ORIGIN_NOT_ALLOWED',
     `the origin ${shown} may not call this server; add it to COMPUTESDK_ALLOWED_ORIGINS if it should`,
