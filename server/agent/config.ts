@@ -28,10 +28,14 @@ export const AGENT_PROTOCOL_VERSION = 1;
 
 /**
  * Options for the Node.js that runs an agent. A small young generation: what a call leaves is garbage at
- * once. One optimizing compiler of two: under load the second adds 6 MB, for a tenth of the time of a
- * call (measured).
+ * once. A heap that is collected earlier: 2 MB less with 50 viewers, at no cost. One optimizing compiler
+ * of two: under load the second adds 6 MB, for a tenth of the time of a call (measured).
  */
-export const AGENT_NODE_OPTIONS: readonly string[] = ['--max-semi-space-size=1', '--no-maglev'];
+export const AGENT_NODE_OPTIONS: readonly string[] = [
+  '--max-semi-space-size=1',
+  '--optimize-for-size',
+  '--no-maglev',
+];
 
 /** Where a sandbox's files are, as the API spells it. */
 export const PROJECT_PATH = '/project';
