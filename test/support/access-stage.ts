@@ -68,17 +68,31 @@ export class AccessStage {
     return { id: sessionToken.id, text, sandboxId, expiresAt };
   }
 
+  /** A new magic link. */
+  async link(): Promise<{ readonly id: string; readonly url: string }> {
+    const create = `${new URL(this.url).origin}/computesdk.v1.MagicLinkService/CreateMagicLink`;
+    const { body } = await postAs(this.#apiKey, create, { sandboxId: this.sandboxId });
+    // The answer of CreateMagicLink, or that of an error, which has neither.
+    const { magicLink, url } = body as { magicLink?: { id: string }; url?: string };
+    if (!magicLink || url === undefined) throw new Error(`no link: ${JSON.stringify(body)}`);
+    return { id: magicLink.id, url };
+  }
+
+  /** Presses the button of a link. Resolves with the cookie that the browser gets, if it gets one. */
+  async press(url: string): Promise<string | undefined> {
+    const { origin } = new URL(this.url);
+    const request = { method: 'POST', headers: { origin }, redirect: 'manual' } as const;
+    const answer = await fetch(url, request);
+    await answer.arrayBuffer();
+    return answer.headers.get('set-cookie')?.split(';', 1)[0];
+  }
+
   /** Signs a browser in by a magic link. Resolves with what its pages send, and with its token's id. */
   async signIn(): Promise<{ readonly headers: Record<string, string>; readonly tokenId: string }> {
     const { sandboxId } = this;
     const { origin } = new URL(this.url);
-    const create = `${origin}/computesdk.v1.MagicLinkService/CreateMagicLink`;
-    const { body } = await postAs(this.#apiKey, create, { sandboxId });
-    const pressed = await fetch(String(body['url']), {
-      ...{ method: 'POST', headers: { origin }, redirect: 'manual' },
-    });
-    const cookie = pressed.headers.get('set-cookie')?.split(';', 1)[0];
-    if (cookie === undefined) throw new Error(`the link signed nobody in: ${pressed.status}`);
+    const cookie = await this.press((await this.link()).url);
+    if (cookie === undefined) throw new Error('the link signed nobody in');
     const { sessionTokens } = await this.clients.tokens.listSessionTokens({ sandboxId });
     const token = sessionTokens.findLast(({ kind }) => kind === SessionTokenKind.MAGIC_LINK);
     if (!token) throw new Error('the browser has no token');
