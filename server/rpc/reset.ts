@@ -26,7 +26,10 @@ export function reset(response: HttpResponse): void {
 export function resetConnection(socket: Socket): void {
   const carrier: unknown = Reflect.get(socket, CARRIER);
   // Only `carriedBy` sets it.
-  ((carrier as Socket | undefined) ?? socket).resetAndDestroy();
+  const connection = (carrier as Socket | undefined) ?? socket;
+  // While its end is under way a reset fails in libuv, and the handle would stay open for ever.
+  if (connection.writableEnded && !connection.writableFinished) connection.destroy();
+  else connection.resetAndDestroy();
 }
 
 /** Remembers the connection below a TLS socket, which is what can be reset. */

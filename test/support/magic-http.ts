@@ -9,7 +9,7 @@ export type HttpAnswer = {
 
 export type Ask = {
   readonly method?: string;
-  readonly headers?: Readonly<Record<string, string | readonly string[]>>;
+  readonly headers?: Readonly<Record<string, string | string[]>>;
   readonly body?: string | Buffer;
 };
 
@@ -24,7 +24,7 @@ export class HttpClient implements Disposable {
   /** Sends one request. */
   ask(url: string, { method = 'GET', headers = {}, body }: Ask = {}): Promise<HttpAnswer> {
     return new Promise((resolve, reject) => {
-      const options = { method, headers, agent: this.#agent };
+      const options = { method, headers: { ...headers }, agent: this.#agent };
       const sent = request(url, options, (answer) => {
         const chunks: Buffer[] = [];
         answer.on('data', (chunk: Buffer) => chunks.push(chunk));

@@ -68,7 +68,7 @@ export class TokenSigner {
   /** Signs and verifies with these keys, newest first, and with no others, from now on. */
   async useKeys(records: readonly SigningKeyRecord[]): Promise<void> {
     const keys = await Promise.all(
-      records.map((record) => this.#keys.get(record.id) ?? readKey(record)),
+      records.map(async (record) => this.#keys.get(record.id) ?? (await readKey(record))),
     );
     this.#keys = new Map(keys.map((key) => [key.id, key]));
   }
