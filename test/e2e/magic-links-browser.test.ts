@@ -176,7 +176,7 @@ describe.each([true, false])('in Chromium, with JavaScript: %s', (javaScriptEnab
     const purposes = ({ url }: CreatedMagicLink) =>
       looks()
         .filter((look) => look.url === new URL(url).pathname)
-        .map(({ headers }) => headers['sec-purpose'] ?? '');
+        .map(({ headers }) => String(headers['sec-purpose'] ?? ''));
     // Without scripts a browser has no speculation rules either.
     const wanted = [
       () => purposes(plain).some((purpose) => purpose.startsWith('prefetch')),

@@ -9,7 +9,7 @@ export type HttpAnswer = {
 
 export type Ask = {
   readonly method?: string;
-  readonly headers?: Readonly<Record<string, string | readonly string[]>>;
+  readonly headers?: Readonly<Record<string, string>>;
   readonly body?: string | Buffer;
 };
 

@@ -38,7 +38,7 @@ export class SecretSearch {
     const found = new Set<string>();
     for (let at = 0; at + WINDOW_BYTES <= bytes.length; at++) {
       if (this.#slots[slotOf(bytes, at)] === 0) continue;
-      const name = this.#names.get(bytes.latin1Slice(at, at + WINDOW_BYTES));
+      const name = this.#names.get(windowAt(bytes, at));
       if (name !== undefined) found.add(name);
     }
     return [...found];
@@ -47,7 +47,7 @@ export class SecretSearch {
   #addForm(name: string, bytes: Buffer): void {
     const last = bytes.length - WINDOW_BYTES;
     for (const at of [0, last >> 1, last]) {
-      this.#names.set(bytes.latin1Slice(at, at + WINDOW_BYTES), name);
+      this.#names.set(windowAt(bytes, at), name);
       this.#slots[slotOf(bytes, at)] = 1;
     }
   }
@@ -60,6 +60,10 @@ export function* filesBelow(directory: string): Iterable<{ path: string; bytes: 
     const path = join(entry.parentPath, entry.name);
     yield { path, bytes: readFileSync(path) };
   }
+}
+
+function windowAt(bytes: Buffer, at: number): string {
+  return bytes.toString('latin1', at, at + WINDOW_BYTES);
 }
 
 function slotOf(bytes: Buffer, at: number): number {

@@ -74,7 +74,7 @@ test('the handler for workspaces answers with an address and a token that opens 
   terminal.on('output', (data) => {
     text += data;
   });
-  terminal.write('echo hel$(true)lo\n');
+  void terminal.write('echo hel$(true)lo\n');
   await until(() => text.includes('hello'), { what: `the answer of the shell in ${text}` });
   await sandbox.disconnect();
 });
