@@ -25,7 +25,10 @@ export function requireReading(response: HttpResponse, clock: Clock, withinMs: n
   if (!socket) return;
   // A client that has read to the end of the connection closes its side.
   response.once('finish', () => socket.end());
-  const cut = clock.setTimer(() => resetConnection(socket), withinMs);
+  const cut = clock.setTimer(
+    () => afterReading(() => !socket.destroyed && resetConnection(socket)),
+    withinMs,
+  );
   socket.once('close', () => cut.clear());
 }
 
@@ -38,13 +41,19 @@ function requirePong(options: {
 }): void {
   const { response, session, clock, withinMs } = options;
   let isRead = false;
-  const cut = clock.setTimer(() => {
+  const check = () => {
     if (!response.writableFinished) reset(response);
     if (!isRead && !session.destroyed) resetConnection(session.socket);
-  }, withinMs);
+  };
+  const cut = clock.setTimer(() => afterReading(check), withinMs);
   session.once('close', () => cut.clear());
   void readReceipt(session).then((wasRead) => {
     isRead = wasRead;
     if (isRead && response.writableFinished) cut.clear();
   });
+}
+
+/** Runs a task once everything was read that had arrived: a busy loop is late with timers and with answers alike. */
+function afterReading(task: () => void): void {
+  setImmediate(() => setImmediate(task));
 }
