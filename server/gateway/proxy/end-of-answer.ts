@@ -42,11 +42,11 @@ function requirePong(options: {
   const { response, session, clock, withinMs } = options;
   let isRead = false;
   const check = () => {
+    if (session.destroyed) return;
     if (!response.writableFinished) reset(response);
-    if (!isRead && !session.destroyed) resetConnection(session.socket);
+    if (!isRead) resetConnection(session.socket);
   };
   const cut = clock.setTimer(() => afterReading(check), withinMs);
-  session.once('close', () => cut.clear());
   void readReceipt(session).then((wasRead) => {
     isRead = wasRead;
     if (isRead && response.writableFinished) cut.clear();

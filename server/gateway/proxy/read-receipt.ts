@@ -31,7 +31,7 @@ export function readReceipt(session: Http2Session): Receipt {
 function ping(session: Http2Session): Receipt {
   if (session.destroyed) return Promise.resolve(false);
   return new Promise((resolve) => {
-    session.once('close', () => resolve(false));
+    // Fails when the session is destroyed, too.
     session.ping((error) => resolve(error === null));
   });
 }
