@@ -85,8 +85,9 @@ const FLOODS: readonly Flood[] = [
       }),
   },
   {
+    // Cut, or dropped unread where the answer came first.
     name: 'empty DATA',
-    isCut: true,
+    isCut: false,
     make: (index) =>
       index === 0
         ? frame({ type: FRAME.headers, flags: END_HEADERS, stream: 1, payload: GET_ROOT })

@@ -46,6 +46,8 @@ export function checkRedirectUrl(text: string, origins: RedirectOrigins): string
       `leads to ${url.origin.slice(0, 200)}, which is not among COMPUTESDK_ALLOWED_ORIGINS`,
     );
   }
+  // Chromium encodes it in paths, Node.js does not.
+  url.pathname = url.pathname.replaceAll('|', '%7C');
   return url.href;
 }
 

@@ -57,6 +57,7 @@ test.each([
   ['/../a//b', `${APP}/a//b`],
   ['/.//evil.example', `${APP}//evil.example`],
   ['/caf\u00e9', `${APP}/caf%C3%A9`],
+  ['/a|b?c|d', `${APP}/a%7Cb?c|d`],
   [`${APP}:443/x`, `${APP}/x`],
   ['https://second.example.com:8443', 'https://second.example.com:8443/'],
   ['http://localhost:3000/x', 'http://localhost:3000/x'],
