@@ -8,6 +8,7 @@ import { type HttpRequest, type HttpResponse, MAX_MESSAGE_BYTES } from '../../rp
 import { reset } from '../../rpc/reset.ts';
 import { requireReading, requireSending } from './end-of-answer.ts';
 import { EnvelopeGate } from './envelope-gate.ts';
+import { loopShare } from './loop-share.ts';
 import { checkHead, checkTrailers } from './sandbox-response.ts';
 import { StallWatch } from './stall-watch.ts';
 
@@ -166,7 +167,14 @@ export class RelayedCall {
     setImmediate(() => {
       if (this.#outcome === undefined) response.flushHeaders();
     });
-    answer.on('data', (chunk: Buffer) => this.#checked(() => this.#pass(answer, chunk)));
+    const resume = () => {
+      if (this.#outcome === undefined && !response.writableNeedDrain) answer.resume();
+    };
+    answer.on('close', () => loopShare.leave(resume));
+    answer.on('data', (chunk: Buffer) => {
+      this.#checked(() => this.#pass(answer, chunk));
+      if (!loopShare.take(chunk.length, resume)) answer.pause();
+    });
     answer.on('end', () => {
       if (answer.complete) this.#checked(() => this.#endStream(answer, head.grpcStatus));
     });

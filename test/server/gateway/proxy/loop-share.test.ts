@@ -1,0 +1,34 @@
+import { expect, it } from 'vitest';
+import { LoopShare } from '../../../../server/gateway/proxy/loop-share.ts';
+
+const READ = 64 * 1024;
+
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
+it('lets few streams read as much as they like, and many only their share of a turn', async () => {
+  const share = new LoopShare();
+  const resumed: number[] = [];
+  const streams = Array.from({ length: 100 }, (_, index) => () => void resumed.push(index));
+  const went = streams.filter((resume) => share.take(READ, resume));
+  expect(went).toHaveLength(15);
+  expect(share.size).toBe(85);
+  await nextTurn();
+  expect(resumed).toEqual(Array.from({ length: 16 }, (_, index) => index + 15));
+  for (let turn = 0; turn < 5; turn++) await nextTurn();
+  expect(resumed).toHaveLength(85);
+  expect(share.size).toBe(0);
+});
+
+it('forgets a stream that has ended', async () => {
+  const share = new LoopShare();
+  let resumed = 0;
+  const resume = () => {
+    resumed += 1;
+  };
+  expect(share.take(1_000 * READ, resume)).toBe(false);
+  share.leave(resume);
+  await nextTurn();
+  expect([resumed, share.size]).toEqual([0, 0]);
+});
