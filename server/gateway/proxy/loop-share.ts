@@ -1,5 +1,5 @@
-/** What all streams together may pass on in one turn of the loop, in bytes: some 10 ms of work. */
-const TURN_BYTES = 1024 * 1024;
+/** What all streams together may pass on in one turn of the loop, in bytes: some 5 ms of work. */
+const TURN_BYTES = 512 * 1024;
 /** What a stream that goes on is expected to bring at once, in bytes: one read of a socket. */
 const READ_BYTES = 64 * 1024;
 

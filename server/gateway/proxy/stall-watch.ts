@@ -3,8 +3,11 @@ import type { HttpResponse } from '../../rpc/connect-node.ts';
 
 /** How long a client may take no byte of an answer, in milliseconds. Then its call is reset. */
 export const MAX_STALL_MS = 30_000;
-/** How often a client that is behind is looked at, in milliseconds; it is cut this much too late at most. */
-const CHECK_MS = 2_500;
+/**
+ * How often a client that is behind is looked at, in milliseconds. A move is noticed up to one look
+ * too late and a stall too, so a client is cut up to two looks too late.
+ */
+const CHECK_MS = 1_000;
 
 /** Notices a client that takes nothing of what waits for it. */
 export class StallWatch {
