@@ -7,11 +7,14 @@ import { type Clock, systemClock } from './connection/clock.ts';
 import { Connection } from './connection/connection.ts';
 import type { ConnectionState } from './connection/connection-state.ts';
 import { type Credential, cookieCredential, TokenCredential } from './connection/credential.ts';
+import { onLateStream } from './connection/late-stream.ts';
+import { SandboxTransport, type TransportKind } from './connection/sandbox-transport.ts';
 import { askForToken, type TokenFunction } from './connection/token-function.ts';
 import { httpTransport, type TransportFactory } from './connection/transport.ts';
 import { pageWakeSignals, type WakeSignals } from './connection/wake-signals.ts';
 import { adviseOnConnect } from './credential-advice.ts';
 import { Emitter, type Listener, type Unsubscribe } from './emitter.ts';
+import { invalidArgument } from './errors.ts';
 import { type SignOutOptions, signOut } from './sign-out.ts';
 import type { SignalOption } from './signal-option.ts';
 import type { TerminalContext } from './terminal-context.ts';
@@ -33,6 +36,11 @@ export interface ConnectOptions extends SignalOption {
    * ago. Every token must be of this sandbox.
    */
   readonly token?: string | TokenFunction | undefined;
+  /**
+   * How calls travel. Default: over one WebSocket, and over HTTP where none can be had, which the
+   * `connection` event tells. A page over HTTP/1.1 can have five streams at a time.
+   */
+  readonly transport?: TransportKind | undefined;
 }
 
 /** That a credential ends soon. */
@@ -58,7 +66,9 @@ export type SandboxParts = {
   readonly credential: Credential;
   /** Gives the tokens that follow the credential. */
   readonly giveToken?: TokenFunction;
+  /** Carries all calls, instead of WebSockets and HTTP. */
   readonly transport?: TransportFactory;
+  readonly transportKind?: TransportKind | undefined;
   readonly clock?: Clock;
   readonly wakeSignals?: WakeSignals;
 };
@@ -89,11 +99,14 @@ export class Sandbox {
   protected constructor(parts: SandboxParts) {
     const { credential, clock = systemClock, wakeSignals = pageWakeSignals } = parts;
     this.url = toBaseUrl('url', parts.url);
-    const transport = (parts.transport ?? httpTransport)(this.url, credential);
+    const way = this.#wayOf(parts, clock);
+    const { transport } = way;
     this.#credential = credential;
-    this.#auth = createClient(AuthService, transport);
+    // Only an answer over HTTP can take the browser's cookie away.
+    this.#auth = createClient(AuthService, way.http);
     const access = new Access({
-      ...{ auth: this.#auth, credential, clock, giveToken: parts.giveToken },
+      ...{ auth: createClient(AuthService, transport), credential, clock },
+      ...{ giveToken: parts.giveToken, onSuspect: way.renew },
       onExpiring: (expiresAt) => this.#emitter.emit('expiring', { expiresAt }),
     });
     this.#connection = new Connection({
@@ -102,6 +115,7 @@ export class Sandbox {
       wakeSignals,
       onState: (state) => this.#emitter.emit('connection', state),
     });
+    this.#connection.closed.addEventListener('abort', way.close, { once: true });
     this.#context = {
       connection: this.#connection,
       client: createClient(TerminalService, transport),
@@ -137,13 +151,15 @@ export class Sandbox {
   static async connect(options: ConnectOptions): Promise<Sandbox> {
     const { url, token, signal } = options;
     toBaseUrl('url', url);
-    if (token === undefined) return Sandbox.open({ url, credential: cookieCredential }, signal);
+    const parts = { url, transportKind: checkTransport(options.transport) };
+    if (token === undefined)
+      return Sandbox.open({ ...parts, credential: cookieCredential }, signal);
     if (typeof token !== 'function') {
-      return Sandbox.open({ url, credential: new TokenCredential(token) }, signal);
+      return Sandbox.open({ ...parts, credential: new TokenCredential(token) }, signal);
     }
     const how = { clock: systemClock, signal: signal ?? new AbortController().signal };
     const credential = new TokenCredential(await askForToken(token, 'connect', how));
-    return Sandbox.open({ url, credential, giveToken: token }, signal);
+    return Sandbox.open({ ...parts, credential, giveToken: token }, signal);
   }
 
   /** @internal */
@@ -236,8 +252,27 @@ export class Sandbox {
     await this.disconnect();
   }
 
+  /** How calls get to the gateway. */
+  #wayOf(parts: SandboxParts, clock: Clock) {
+    const { credential, transportKind } = parts;
+    const http = (parts.transport ?? httpTransport)(this.url, credential);
+    if (parts.transport) return { transport: http, http, renew: () => {}, close: () => {} };
+    const transport = new SandboxTransport({
+      ...{ baseUrl: this.url, credential, clock, kind: transportKind },
+      onNotice: (notice) => this.#connection.note(notice),
+      onLateStream: (stillLate) => void onLateStream(this.#connection, stillLate),
+    });
+    return { transport, http, renew: () => transport.renew(), close: () => transport.close() };
+  }
+
   /** A call of this credential succeeded just now. @internal */
   protected assumeConnected(): void {
     this.#connection.assumeConnected();
   }
+}
+
+function checkTransport(transport: unknown): TransportKind | undefined {
+  if (transport === undefined || transport === 'websocket' || transport === 'http')
+    return transport;
+  throw invalidArgument('transport', "must be 'websocket' or 'http'");
 }

@@ -8,7 +8,7 @@ import { inRoot, root } from './setup/paths.mjs';
 import { buildWeb } from './setup/web-bundle.mjs';
 
 /** What tsc writes. The agent's bundle beside it stays, because running gateways start it. */
-const COMPILED = ['client', 'gen', 'proto', 'server'];
+const COMPILED = ['client', 'frames', 'gen', 'proto', 'server'];
 /** Node.js resolves these at run time, where no compiler sees them: `new URL('./worker.ts', import.meta.url)`. */
 const URL_OF_SOURCE = /(new URL\(\s*['"]\.[^'"]*)\.ts(['"],\s*import\.meta\.url)/g;
 /** tsc rewrites `.ts` in JavaScript only; a declaration that imports `.ts` resolves to nothing. */

@@ -16,6 +16,8 @@ export type AccessParts = {
   /** Gives the tokens that follow the credential, which is a token then. */
   readonly giveToken?: TokenFunction | undefined;
   readonly clock: Clock;
+  /** The way to the gateway may be dead: the next call takes another one. */
+  readonly onSuspect: () => void;
   /** The credential ends soon and there is nobody to ask for another. */
   readonly onExpiring: (expiresAt: Date) => void;
 };
@@ -83,13 +85,18 @@ export class Access {
     for (;;) {
       const { replaced } = this;
       try {
-        await reach((attempt) => this.probe(attempt), this.#parts.clock, signal);
+        await reach((attempt) => this.#probeAnew(attempt), this.#parts.clock, signal);
         return;
       } catch (error) {
         const failure = toSandboxError(error);
         if (!(await this.recover(failure, replaced))) throw failure;
       }
     }
+  }
+
+  #probeAnew(signal: AbortSignal): Promise<void> {
+    this.#parts.onSuspect();
+    return this.probe(signal);
   }
 
   /**

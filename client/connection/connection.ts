@@ -11,7 +11,7 @@ import type { Access } from './access.ts';
 import { Attempts } from './attempts.ts';
 import { Backoff } from './backoff.ts';
 import type { Clock } from './clock.ts';
-import type { CloseReason, ConnectionState } from './connection-state.ts';
+import type { CloseReason, ConnectionNotice, ConnectionState } from './connection-state.ts';
 import { type Gate, newGate } from './gate.ts';
 import { askOnce } from './reach.ts';
 import { Wakefulness, type WakeSignals } from './wake-signals.ts';
@@ -55,6 +55,7 @@ export class Connection {
   readonly #attempts: Attempts;
   readonly #closed = new AbortController();
   #state: ConnectionState = { state: 'connecting' };
+  #notice: ConnectionNotice | undefined;
   /** Closed while there is no way; a new one for every interruption. */
   #gate: Gate = newGate();
   /** Counts how often the way was found; a failure of an older way says nothing about this one. */
@@ -119,7 +120,7 @@ export class Connection {
   assumeConnected(): void {
     if (this.#state.state === 'closed' || this.#state.state === 'connected') return;
     this.#generation += 1;
-    this.#set({ state: 'connected' });
+    this.#setConnected();
     this.#gate.open();
     this.#attempts.abortHung();
   }
@@ -166,6 +167,13 @@ export class Connection {
       timer?.clear();
       caller.unlink();
     }
+  }
+
+  /** Something is not as it should be with the way, or nothing any more. */
+  note(notice: ConnectionNotice | undefined): void {
+    if (this.#notice?.code === notice?.code) return;
+    this.#notice = notice;
+    if (this.#state.state === 'connected') this.#setConnected();
   }
 
   /** There is no way just now, whatever the last answer said. */
@@ -282,6 +290,10 @@ export class Connection {
       this.#skipDelay = undefined;
       pause.unlink();
     }
+  }
+
+  #setConnected(): void {
+    this.#set({ state: 'connected', ...(this.#notice && { notice: this.#notice }) });
   }
 
   #set(state: ConnectionState): void {

@@ -6,6 +6,8 @@ export interface Credential {
   readonly kind: 'api_key' | 'cookie' | 'token';
   /** Whether the browser sends its cookies along. */
   readonly cookies: 'omit' | 'include';
+  /** What an Authorization header has. Undefined: a cookie speaks for the call. */
+  readonly authorization: string | undefined;
   /** Puts the credential on the header of a call, at every attempt, unless the call brought its own. */
   authorize(header: Headers): void;
 }
@@ -17,6 +19,7 @@ const TOKEN = /^[\x21-\x7e]+$/;
 export const cookieCredential: Credential = {
   kind: 'cookie',
   cookies: 'include',
+  authorization: undefined,
   authorize: () => {},
 };
 
@@ -26,6 +29,7 @@ export function apiKeyCredential(apiKey: string): Credential {
   return {
     kind: 'api_key',
     cookies: 'omit',
+    authorization,
     authorize: (header) => header.set('authorization', authorization),
   };
 }
@@ -45,13 +49,17 @@ export class TokenCredential implements Credential {
     return this.#token;
   }
 
+  get authorization(): string {
+    return bearer(this.#token).authorization;
+  }
+
   replace(token: string): void {
     this.#token = token;
   }
 
   authorize(header: Headers): void {
     if (header.has('authorization')) return;
-    header.set('authorization', bearer(this.#token).authorization);
+    header.set('authorization', this.authorization);
   }
 }
 

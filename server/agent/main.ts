@@ -1,5 +1,6 @@
 import { writeSync } from 'node:fs';
 import { createServer } from 'node:http';
+import type { ConnectRouter } from '@connectrpc/connect';
 import { AgentService } from '../../gen/computesdk/agent/v1/agent_service_pb.ts';
 import { TerminalService } from '../../gen/computesdk/v1/terminal_service_pb.ts';
 import { systemClock } from '../core/clock.ts';
@@ -10,6 +11,7 @@ import { closeInheritedDescriptors } from './descriptors.ts';
 import { Lifecycle } from './lifecycle.ts';
 import { agentService } from './rpc/agent-service.ts';
 import { connectionValues } from './rpc/connection.ts';
+import { acceptFrameLinks } from './rpc/frame-link.ts';
 import { callInterceptor } from './rpc/interceptor.ts';
 import { terminalService } from './rpc/terminal-service.ts';
 import { TerminalRegistry } from './terminal/registry.ts';
@@ -45,9 +47,14 @@ const lifecycle = new Lifecycle({
   graceMs: config.graceMs,
   onEnd: (why) => void end(why),
 });
+/** What clients may call. */
+const routes = (router: ConnectRouter) => {
+  router.service(TerminalService, terminalService(terminals));
+};
+const interceptors = [callInterceptor(logger, clock)];
 const handler = rpcHandler({
   routes: (router) => {
-    router.service(TerminalService, terminalService(terminals));
+    routes(router);
     const { sandboxId, bootId } = config;
     const endPrograms = () => terminals.close();
     router.service(
@@ -55,7 +62,7 @@ const handler = rpcHandler({
       agentService({ sandboxId, bootId, clock, lifecycle, endPrograms, exit }),
     );
   },
-  interceptors: [callInterceptor(logger, clock)],
+  interceptors,
   contextValues: connectionValues,
   shutdownSignal: ending.signal,
   fallback: (_request, response) => {
@@ -71,6 +78,10 @@ const server = createServer(
     keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
   },
   handler,
+);
+server.on(
+  'upgrade',
+  acceptFrameLinks({ routes, interceptors, shutdownSignal: ending.signal, logger }),
 );
 
 process.on('SIGTERM', () => void end('SIGTERM'));

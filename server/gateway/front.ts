@@ -19,6 +19,7 @@ import { HostGuard } from './http/host-guard.ts';
 import { createHttpHandler, SANDBOX_PREFIX } from './http/http-handler.ts';
 import { createMagicPage, MAGIC_PREFIX } from './http/magic-page.ts';
 import { OriginGuard } from './http/origin-guard.ts';
+import type { UpgradeHandler } from './http/upgrade.ts';
 import type { WebFiles } from './http/web-files.ts';
 import { createWorkspacePage } from './http/workspace-page.ts';
 import type { LiveCallRegistry } from './proxy/live-call-registry.ts';
@@ -28,6 +29,7 @@ import { healthService } from './rpc/health-service.ts';
 import { accessOf } from './rpc/method-access.ts';
 import { reflectionServices } from './rpc/reflection-service.ts';
 import type { Sandboxes } from './sandbox/sandbox-service.ts';
+import { createSocketUpgrade } from './socket/socket-upgrade.ts';
 
 /** The services that run inside sandboxes. */
 const AGENT_SERVICES = [TerminalService] as const;
@@ -58,6 +60,8 @@ export type FrontOptions = {
 /** What clients talk to. */
 export type Front = {
   readonly handler: HttpHandler;
+  /** Takes requests for WebSockets. */
+  readonly upgrade: UpgradeHandler;
   /** Ends every connection to an agent. End the calls first. */
   close(): void;
 };
@@ -79,18 +83,28 @@ export function createFront(options: FrontOptions): Front {
     shutdownSignal: stopping,
     fallback: (request, response) => answerNotFound(response, request.url ?? ''),
   });
+  const agentMethods = new MethodTable(AGENT_SERVICES);
   const proxy = createSandboxProxy({
-    ...{ accessOf, controlPlane, calls: options.calls, clock, log: logger },
-    agentMethods: new MethodTable(AGENT_SERVICES),
+    ...{ accessOf, controlPlane: controlPlane.handler, calls: options.calls, clock, log: logger },
+    agentMethods,
     gatewayMethods: methods,
     ...{ authentication, clients },
     openSandbox: async (sandboxId, caller) => void sandboxes.requireForCall(sandboxId, caller),
     endpoint: (sandboxId, signal) => sandboxes.endpoint(sandboxId, signal),
   });
+  const hostGuard = new HostGuard(addresses.allowedHosts);
+  const originGuard = new OriginGuard(addresses);
+  const upgrade = createSocketUpgrade({
+    ...{ hostGuard, originGuard, clients, stopping },
+    services: {
+      ...{ authentication, accessOf, agentMethods, gatewayFrames: controlPlane.frames },
+      requireSandbox: (sandboxId, caller) => void sandboxes.requireForCall(sandboxId, caller),
+      endpoint: (sandboxId, signal) => sandboxes.endpoint(sandboxId, signal),
+      ...{ calls: options.calls, clock, log: logger },
+    },
+  });
   const handler = createHttpHandler({
-    ...{ methods, controlPlane, log: logger },
-    hostGuard: new HostGuard(addresses.allowedHosts),
-    originGuard: new OriginGuard(addresses),
+    ...{ methods, controlPlane: controlPlane.handler, log: logger, hostGuard, originGuard },
     sandboxes: proxy.handler,
     magicLinks: createMagicPage({
       ...{ links: access.links, redemption: access.redemption, publicUrl, clock, log: logger },
@@ -104,7 +118,7 @@ export function createFront(options: FrontOptions): Front {
     jwks: options.publicKeys,
     isServing: () => !stopping.aborted,
   });
-  return { handler, close: () => proxy.close() };
+  return { handler, upgrade, close: () => proxy.close() };
 }
 
 function publicRoutes(stopping: AbortSignal): (router: ConnectRouter) => void {

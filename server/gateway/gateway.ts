@@ -3,7 +3,6 @@ import { type Clock, systemClock } from '../core/clock.ts';
 import { DomainError } from '../core/domain-error.ts';
 import type { Logger } from '../core/log.ts';
 import { type OpenedDriver, openDriver } from '../driver/open-driver.ts';
-import type { HttpHandler } from '../rpc/connect-node.ts';
 import {
   type Addresses,
   isLoopbackOnly,
@@ -14,7 +13,7 @@ import { AuditLog } from './audit/audit-log.ts';
 import type { LoadedApiKey } from './auth/api-key.ts';
 import type { GatewayConfig } from './config.ts';
 import { type Core, openCore } from './core.ts';
-import { createFront } from './front.ts';
+import { createFront, type Front } from './front.ts';
 import { answerError } from './http/answers.ts';
 import { ClientAddresses } from './http/client-address.ts';
 import { createListener } from './http/listener.ts';
@@ -84,12 +83,15 @@ export async function startGateway(
     cookiesUnavailable: () => cookiesUnavailable(known().publicUrl, box.driver, config),
   };
   const core = opened.adopt(await openCore(coreOptions), (it) => it.close(how));
-  let handler: HttpHandler = refuseForNow;
-  const entrance: HttpHandler = (request, response) => handler(request, response);
+  let serving: Pick<Front, 'handler' | 'upgrade'> = refusing;
+  const entrance: Pick<Front, 'handler' | 'upgrade'> = {
+    handler: (request, response) => serving.handler(request, response),
+    upgrade: (...upgrade) => serving.upgrade(...upgrade),
+  };
   const { hosts, port } = config;
   const clients = new ClientAddresses(config.trustedProxies);
   const isTrustedProxy = (address: string) => clients.isTrusted(address);
-  const listenerOptions = { hosts, port, handler: entrance, isTrustedProxy };
+  const listenerOptions = { hosts, port, ...entrance, isTrustedProxy };
   const listening = createListener({ ...listenerOptions, ...(tls && { tls }) });
   const listener = opened.adopt(await listening, (it) => it.close());
   addresses = resolveAddresses(config, listener.port);
@@ -102,7 +104,7 @@ export async function startGateway(
   });
   opened.defer(() => front.close());
   opened.defer(() => stop(core, stopping));
-  handler = front.handler;
+  serving = front;
   const { publicUrl } = addresses;
   logger.info('gateway ready', {
     url: publicUrl,
@@ -146,8 +148,13 @@ function stop(core: Core, stopping: AbortController): void {
   core.calls.endAll(cause);
 }
 
-const refuseForNow: HttpHandler = (request, response) => {
-  answerError(request, response, new DomainError('SHUTTING_DOWN', 'the gateway is not ready yet'));
+/** What serves until everything is ready. */
+const refusing: Pick<Front, 'handler' | 'upgrade'> = {
+  handler: (request, response) => {
+    const cause = new DomainError('SHUTTING_DOWN', 'the gateway is not ready yet');
+    answerError(request, response, cause);
+  },
+  upgrade: (_request, socket) => socket.destroy(),
 };
 
 async function prepareDirectory(directory: string): Promise<void> {

@@ -13,6 +13,7 @@ const VENDORS = [
   'kysely',
   'node-pty',
   'node:sqlite',
+  'ws',
 ];
 const CONNECT = ['@connectrpc/connect', '@connectrpc/connect/protocol', '@bufbuild/protobuf'];
 
@@ -84,6 +85,16 @@ const adapterCases: readonly LayerCase[] = [
     path: 'server/rpc/connect-node.ts',
     refused: vendorsBut('@connectrpc/connect-node'),
     allowed: ['@connectrpc/connect-node', ...CONNECT, '../core/clock.ts'],
+  },
+  {
+    path: 'server/gateway/socket/web-socket.ts',
+    refused: vendorsBut('ws'),
+    allowed: ['ws', '../../../frames/frame.ts'],
+  },
+  {
+    path: 'frames/any-file.ts',
+    refused: [...VENDORS, 'node:fs', '../server/core/id.ts', '../client/index.ts'],
+    allowed: ['@connectrpc/connect', '@bufbuild/protobuf', '../gen/computesdk/v1/frame_pb.ts'],
   },
   {
     path: 'server/gateway/rpc/agent-client.ts',

@@ -80,7 +80,7 @@ async function* attach(
   try {
     context.signal.throwIfAborted();
     for await (const event of stream.events()) {
-      const isDirect = event.type === 'output' && connection.takesEnvelopes();
+      const isDirect = event.type === 'output' && connection.takesMessages();
       if (!isDirect) yield toAttachResponse(event);
       else await connection.send([outputPrefix(event), event.data], context.signal);
     }

@@ -272,6 +272,7 @@ export class TerminalSession {
       write: (data: Uint8Array) => {
         // Who resized and then types expects the program to know.
         this.#applySize();
+        this.#batcher.onInput();
         return program.write(data);
       },
     };

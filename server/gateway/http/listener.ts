@@ -1,4 +1,8 @@
-import { createServer as createHttp1Server, Server as Http1Server } from 'node:http';
+import {
+  createServer as createHttp1Server,
+  Server as Http1Server,
+  type IncomingMessage,
+} from 'node:http';
 import {
   createServer as createHttp2Server,
   createSecureServer,
@@ -6,11 +10,13 @@ import {
   type ServerHttp2Session,
 } from 'node:http2';
 import type { Server, Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { DomainError } from '../../core/domain-error.ts';
 import type { HttpHandler } from '../../rpc/connect-node.ts';
 import { carriedBy } from '../../rpc/reset.ts';
 import { SilentConnections } from './silent-connections.ts';
 import { sniffHttp2 } from './sniff.ts';
+import { refuseUpgrade, type UpgradeHandler } from './upgrade.ts';
 
 /** The most bytes of a request's headers. */
 const MAX_HEADER_BYTES = 16 * 1024;
@@ -52,6 +58,8 @@ export type ListenerOptions = {
   /** 0 picks a free one. */
   readonly port: number;
   readonly handler: HttpHandler;
+  /** Takes requests to change the protocol. Default: they are refused. */
+  readonly upgrade?: UpgradeHandler;
   /** Certificate chain and private key, as PEM. Absent: cleartext HTTP/1.1 and HTTP/2 on one port. */
   readonly tls?: TlsFiles;
   readonly times?: Partial<ListenerTimes>;
@@ -80,7 +88,14 @@ export async function createListener(options: ListenerOptions): Promise<Listener
   const factory = options.tls
     ? secureServers(handler, options.tls, times)
     : cleartextServers(handler, times);
-  const servers = await listenOnAll(options, () => track(factory(), sockets, silent));
+  const upgrade = (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+    const serve = options.upgrade ?? refuseUpgrade;
+    serve(request, socket, head, () => silent.onRequest(request));
+  };
+  const servers = await listenOnAll(options, () => {
+    const server = track(factory(), sockets, silent);
+    return server.on('upgrade', upgrade);
+  });
   let closed: Promise<void> | undefined;
   return {
     port: portOf(servers[0]),

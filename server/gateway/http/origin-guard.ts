@@ -47,6 +47,16 @@ export class OriginGuard {
     return undefined;
   }
 
+  /**
+   * How the page that opens a WebSocket stands: `listed` ones may use the browser's cookie, others
+   * only a token. Returns why another one is refused. A request without an origin is from no page.
+   */
+  standingOf(origin: string | undefined): 'listed' | 'tokens only' | DomainError {
+    if (origin !== undefined && this.#allowed.has(origin)) return 'listed';
+    const isOpen = origin === undefined || (this.#open && isAllowable(origin));
+    return isOpen ? 'tokens only' : refusal(origin);
+  }
+
   #allows(origin: string, request: HttpRequest): boolean {
     if (this.#allowed.has(origin)) return true;
     return this.#open && request.headers.cookie === undefined && isAllowable(origin);

@@ -7,23 +7,24 @@ import type { LiveCalls } from '../sandbox/agents.ts';
 export const MAX_STREAMS_PER_SANDBOX = 256;
 /** The most calls without a stream into one sandbox at a time. One more ends with LIMIT_REACHED. */
 export const MAX_UNARY_CALLS_PER_SANDBOX = 512;
+/** The most WebSockets to one sandbox at a time. One more ends with LIMIT_REACHED. */
+export const MAX_SOCKETS_PER_SANDBOX = 256;
 
-/** A call that enters a sandbox. */
+/** A call that enters a sandbox, or a WebSocket that carries calls. */
 export type LiveCall = {
+  readonly kind: 'stream' | 'unary' | 'socket';
   readonly sandboxId: string;
   /** Id of the session token or API key that makes it. */
   readonly principalId: string;
   /** When the session token ends, in milliseconds since the epoch. Absent: never. */
   readonly expiresAt?: number;
-  readonly isStream: boolean;
-  /** Ends the call with this cause, at a message boundary. Called at most once. */
+  /** Ends it with this cause, at a message boundary. Called at most once. */
   readonly end: (cause: DomainError) => void;
 };
 
 type SandboxCalls = {
   readonly calls: Set<LiveCall>;
-  readonly streams: Quota;
-  readonly unary: Quota;
+  readonly quotas: Readonly<Record<LiveCall['kind'], Quota>>;
 };
 
 /** Knows every call that runs into a sandbox, to limit them and to end them at once. */
@@ -47,17 +48,17 @@ export class LiveCallRegistry implements LiveCalls {
 
   /**
    * Registers a call until the returned function is called, which may happen more than once. A
-   * stream ends with EXPIRED when its token does. Throws LIMIT_REACHED.
+   * stream or WebSocket ends with EXPIRED when its token does. Throws LIMIT_REACHED.
    */
   open(call: LiveCall): () => void {
     const sandbox = this.#sandboxes.get(call.sandboxId) ?? newSandboxCalls();
-    const giveBack = (call.isStream ? sandbox.streams : sandbox.unary).acquire();
+    const giveBack = sandbox.quotas[call.kind].acquire();
     this.#sandboxes.set(call.sandboxId, sandbox);
     sandbox.calls.add(call);
     const own = this.#principals.get(call.principalId) ?? new Set();
     this.#principals.set(call.principalId, own);
     own.add(call);
-    const expiry = call.isStream ? this.#expire(call) : undefined;
+    const expiry = call.kind === 'unary' ? undefined : this.#expire(call);
     return () => {
       giveBack();
       expiry?.clear();
@@ -100,8 +101,11 @@ export class LiveCallRegistry implements LiveCalls {
 function newSandboxCalls(): SandboxCalls {
   return {
     calls: new Set(),
-    streams: new Quota(MAX_STREAMS_PER_SANDBOX, 'streams into this sandbox'),
-    unary: new Quota(MAX_UNARY_CALLS_PER_SANDBOX, 'calls at a time into this sandbox'),
+    quotas: {
+      stream: new Quota(MAX_STREAMS_PER_SANDBOX, 'streams into this sandbox'),
+      unary: new Quota(MAX_UNARY_CALLS_PER_SANDBOX, 'calls at a time into this sandbox'),
+      socket: new Quota(MAX_SOCKETS_PER_SANDBOX, 'WebSockets to this sandbox'),
+    },
   };
 }
 

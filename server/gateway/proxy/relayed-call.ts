@@ -6,6 +6,7 @@ import type { CallForm } from '../../rpc/call-form.ts';
 import { toConnectError } from '../../rpc/connect-error.ts';
 import { type HttpRequest, type HttpResponse, MAX_MESSAGE_BYTES } from '../../rpc/connect-node.ts';
 import { reset } from '../../rpc/reset.ts';
+import type { CallOutcome } from './call-line.ts';
 import { requireReading, requireSending } from './end-of-answer.ts';
 import { EnvelopeGate } from './envelope-gate.ts';
 import { loopShare } from './loop-share.ts';
@@ -22,9 +23,6 @@ const ENDS_ACCESS: ReadonlySet<string> = new Set(['REVOKED', 'EXPIRED', 'DESTROY
 
 /** What a wait for the sandbox is aborted with. Nobody is left to read it. */
 const CLIENT_LEFT = new DomainError('LOST', 'the client left');
-
-/** How a call into a sandbox came to its end. */
-export type CallOutcome = 'ok' | 'client left' | 'client stalled' | DomainError;
 
 export type RelayedCallOptions = {
   readonly request: HttpRequest;

@@ -16,16 +16,14 @@ import { SANDBOX_PREFIX } from '../http/http-handler.ts';
 import { setSandboxOfRequest } from '../http/sandbox-of-request.ts';
 import type { AgentEndpoint } from '../sandbox/agents.ts';
 import { AgentConnections, callHeaders } from './agent-connections.ts';
+import { type CallOutcome, callLine } from './call-line.ts';
 import type { LiveCallRegistry } from './live-call-registry.ts';
-import { type CallOutcome, RelayedCall } from './relayed-call.ts';
+import { RelayedCall } from './relayed-call.ts';
 import { readBody } from './request-body.ts';
 import { parseSandboxAddress, type SandboxAddress } from './sandbox-address.ts';
 
 /** What code in a sandbox sent must never run as a page of the gateway's origin. */
 const SANDBOX_CONTENT_POLICY = "default-src 'none'; frame-ancestors 'none'; sandbox";
-
-/** Calls that come with every key and every piece of output. */
-const FREQUENT: ReadonlySet<string> = new Set(['WriteTerminal', 'AcknowledgeTerminal']);
 
 export type SandboxProxyOptions = {
   /** The methods that agents serve. */
@@ -202,28 +200,22 @@ function check(
 function register(options: SandboxProxyOptions, call: InboundCall, caller: Caller): RelayedCall {
   const { request, response, form, method, address } = call;
   const isStream = method.methodKind !== 'unary';
-  const startedAt = options.clock.monotonic();
+  const { clock } = options;
+  const { sandboxId } = address;
+  const line = callLine(options.log, clock, {
+    ...{ method, caller, sandboxId, protocol: form.protocol },
+  });
   let release = () => {};
   const close = (outcome: CallOutcome) => {
     release();
-    const level = outcome === 'ok' && FREQUENT.has(method.name) ? 'debug' : 'info';
-    options.log[level]('call', {
-      method: `${method.parent.typeName}/${method.name}`,
-      code: outcome instanceof DomainError ? outcome.reason : outcome,
-      durationMs: Math.round((options.clock.monotonic() - startedAt) * 1_000) / 1_000,
-      principal: caller.principal.id,
-      sandboxId: address.sandboxId,
-      protocol: form.protocol,
-    });
+    line(outcome);
   };
-  const { clock } = options;
   const relayed = new RelayedCall({ request, response, form, isStream, clock, onClose: close });
   try {
     release = options.calls.open({
-      sandboxId: address.sandboxId,
-      principalId: caller.principal.id,
+      ...{ sandboxId, principalId: caller.principal.id },
       ...(caller.kind === 'session_token' && { expiresAt: caller.expiresAt }),
-      isStream,
+      kind: isStream ? 'stream' : 'unary',
       end: (cause) => relayed.end(cause),
     });
     if (relayed.signal.aborted) release();

@@ -1,5 +1,4 @@
 import type { Clock, Timer } from '../../core/clock.ts';
-import type { HttpResponse } from '../../rpc/connect-node.ts';
 
 /** How long a client may take no byte of an answer, in milliseconds. Then its call is reset. */
 export const MAX_STALL_MS = 30_000;
@@ -9,10 +8,13 @@ export const MAX_STALL_MS = 30_000;
  */
 const CHECK_MS = 1_000;
 
+/** What waits for a client: an answer, or a connection. */
+type WaitingBytes = { readonly writableLength: number };
+
 /** Notices a client that takes nothing of what waits for it. */
 export class StallWatch {
   readonly #clock: Clock;
-  readonly #response: HttpResponse;
+  readonly #response: WaitingBytes;
   readonly #onStall: () => void;
   #timer: Timer | undefined;
   /** How many bytes waited at the last look. */
@@ -20,7 +22,7 @@ export class StallWatch {
   /** When the client was last seen to take something, or the watch began. */
   #movedAt = 0;
 
-  constructor(clock: Clock, response: HttpResponse, onStall: () => void) {
+  constructor(clock: Clock, response: WaitingBytes, onStall: () => void) {
     this.#clock = clock;
     this.#response = response;
     this.#onStall = onStall;

@@ -22,6 +22,11 @@ export function contextOf(request: HttpRequest, clients: ClientAddresses) {
     .set(CLIENT, () => clients.of(request));
 }
 
+/** What is known of a call on a WebSocket to a sandbox. */
+export function socketContext(sandboxId: string, client: () => ClientAddress) {
+  return createContextValues().set(SANDBOX_ID, sandboxId).set(CLIENT, client);
+}
+
 /** The caller of a method that needs a credential. */
 export function callerOf(context: HandlerContext): Caller {
   const caller = context.values.get(CALLER);

@@ -6,6 +6,8 @@ import { SessionTokenService } from '../../../gen/computesdk/v1/session_token_se
 import type { Clock } from '../../core/clock.ts';
 import type { Logger } from '../../core/log.ts';
 import { type HttpHandler, rpcHandler } from '../../rpc/connect-node.ts';
+import { type FrameRoutes, frameRoutes } from '../../rpc/frame-routes.ts';
+import type { FrameServerOptions } from '../../rpc/frame-server.ts';
 import type { Access } from '../access.ts';
 import type { Authentication } from '../auth/authentication.ts';
 import type { ClientAddresses } from '../http/client-address.ts';
@@ -43,18 +45,31 @@ export type GatewayRpcOptions = {
   readonly fallback: HttpHandler;
 };
 
+/** What serves calls in frames. */
+export type GatewayFrames = Pick<FrameServerOptions, 'routes' | 'interceptors' | 'gate'>;
+
+/** The gateway's services, for both ways that calls come. */
+export type GatewayRpc = { readonly handler: HttpHandler; readonly frames: GatewayFrames };
+
 /** The services of the gateway, and what stands before them: authentication, authorization, the log. */
-export function gatewayRpc(options: GatewayRpcOptions): HttpHandler {
+export function gatewayRpc(options: GatewayRpcOptions): GatewayRpc {
   const { authentication, clock, logger, shutdownSignal } = options;
   const callLog = new CallLog({ clock, logger });
-  return rpcHandler({
-    routes: gatewayRoutes(options),
-    requestGate: callGate({ authentication, clock, callLog }),
-    interceptors: [callLog.interceptor()],
+  const routes = gatewayRoutes(options);
+  const gate = callGate({ authentication, clock, callLog });
+  const interceptors = [callLog.interceptor()];
+  const handler = rpcHandler({
+    ...{ routes, requestGate: gate, interceptors },
     contextValues: (request) => contextOf(request, options.clients),
     fallback: options.fallback,
     ...(shutdownSignal && { shutdownSignal }),
   });
+  return { handler, frames: { routes: unaryRoutes(routes), interceptors, gate } };
+}
+
+/** The methods that are no streams: those of the gateway have no use on a WebSocket. */
+function unaryRoutes(routes: (router: ConnectRouter) => void): FrameRoutes {
+  return new Map([...frameRoutes(routes)].filter(([, { kind }]) => kind === 'unary'));
 }
 
 /** The routes of the gateway's services. */

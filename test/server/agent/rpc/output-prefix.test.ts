@@ -1,5 +1,4 @@
 import { create, toBinary } from '@bufbuild/protobuf';
-import { encodeEnvelope } from '@connectrpc/connect/protocol';
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { AttachTerminalResponseSchema } from '../../../../gen/computesdk/v1/terminal_service_pb.ts';
@@ -12,7 +11,7 @@ it('makes of output, together with its bytes, what Connect would send', () => {
     fc.property(cursors, fc.integer({ min: 1, max: 65_504 }), (cursor, length) => {
       const event = { type: 'output', cursor, data: Buffer.alloc(length, length) } as const;
       const message = create(AttachTerminalResponseSchema, toAttachResponse(event));
-      const expected = encodeEnvelope(0, toBinary(AttachTerminalResponseSchema, message));
+      const expected = toBinary(AttachTerminalResponseSchema, message);
       const sent = Buffer.concat([outputPrefix(event), event.data]);
       expect(sent.equals(expected)).toBe(true);
     }),

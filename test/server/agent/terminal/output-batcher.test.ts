@@ -32,6 +32,31 @@ it('delivers what follows soon 4 ms after the delivery before', () => {
   expect(deliveries).toEqual([0, 4]);
 });
 
+it('delivers the echo of fast typing at once, and no more of what follows it', () => {
+  const { clock, batcher, deliveries } = setUp();
+  for (let key = 0; key < 3; key += 1) {
+    batcher.onInput();
+    batcher.add(1);
+    expect(deliveries).toHaveLength(key + 1);
+    batcher.add(1);
+    expect(deliveries).toHaveLength(key + 1);
+    clock.advance(1);
+  }
+  clock.advance(10);
+  expect(deliveries).toEqual([0, 1, 2, 6]);
+});
+
+it('keeps a flood in batches while somebody types', () => {
+  const { batcher, deliveries } = setUp();
+  for (let read = 0; read < 1 + 60; read += 1) {
+    batcher.add(4096);
+    batcher.add(4096);
+    if (read % 2 === 0) batcher.onInput();
+  }
+  // 60 KiB each, and one echo at the most for each.
+  expect(deliveries.length).toBeLessThanOrEqual(1 + 2 * 8 + 1);
+});
+
 it('delivers a flood in pieces of 60 KiB', () => {
   const { batcher, deliveries } = setUp();
   for (let read = 0; read < 1 + 60; read += 1) batcher.add(4096);

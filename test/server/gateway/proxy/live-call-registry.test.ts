@@ -61,7 +61,7 @@ describe('LiveCallRegistry', () => {
     const releases = Array.from({ length: MAX_STREAMS_PER_SANDBOX }, () => open({}));
     expect(() => open({})).toThrow(`the limit of ${MAX_STREAMS_PER_SANDBOX} streams`);
     open({ sandboxId: 'other' });
-    open({ isStream: false });
+    open({ kind: 'unary' });
     releases[0]?.();
     releases[0]?.();
     open({});
@@ -70,8 +70,8 @@ describe('LiveCallRegistry', () => {
 
   it('limits the other calls into a sandbox', () => {
     const { open } = setUp();
-    for (let count = 0; count < MAX_UNARY_CALLS_PER_SANDBOX; count += 1) open({ isStream: false });
-    expect(() => open({ isStream: false })).toThrow(`the limit of ${MAX_UNARY_CALLS_PER_SANDBOX}`);
+    for (let count = 0; count < MAX_UNARY_CALLS_PER_SANDBOX; count += 1) open({ kind: 'unary' });
+    expect(() => open({ kind: 'unary' })).toThrow(`the limit of ${MAX_UNARY_CALLS_PER_SANDBOX}`);
   });
 
   it('keeps nothing of a call that is over', () => {
@@ -92,7 +92,7 @@ function setUp() {
       ended.push(cause);
       release();
     };
-    release = registry.open({ sandboxId: 's', principalId: 'p', isStream: true, end, ...call });
+    release = registry.open({ sandboxId: 's', principalId: 'p', kind: 'stream', end, ...call });
     return release;
   };
   return { clock, registry, ended, open };

@@ -1,14 +1,12 @@
 import { expect, it } from 'vitest';
 import { StallWatch } from '../../../../server/gateway/proxy/stall-watch.ts';
-import type { HttpResponse } from '../../../../server/rpc/connect-node.ts';
 import { FakeClock } from '../../../support/fake-clock.ts';
 
 function bench(waiting: number) {
   const clock = new FakeClock();
   const response = { writableLength: waiting };
   let stalls = 0;
-  // As much of an answer as is looked at.
-  const watch = new StallWatch(clock, response as unknown as HttpResponse, () => {
+  const watch = new StallWatch(clock, response, () => {
     stalls += 1;
   });
   return { clock, response, watch, stalls: () => stalls };

@@ -1,0 +1,14 @@
+import type { Connection } from './connection.ts';
+
+/** A stream has begun and nothing of it came. If calls are answered, something keeps it back: tells so. */
+export async function onLateStream(
+  connection: Connection,
+  stillLate: () => boolean,
+): Promise<void> {
+  if (!(await connection.probe()) || !stillLate()) return;
+  connection.note({
+    code: 'buffering_proxy',
+    message:
+      'calls are answered and streams are not, so a proxy on the way gathers their messages: turn its buffering off for the gateway',
+  });
+}

@@ -1,0 +1,212 @@
+import {
+  create,
+  type DescMessage,
+  type DescMethodStreaming,
+  type DescMethodUnary,
+  fromBinary,
+  type MessageInitShape,
+  type MessageShape,
+  toBinary,
+} from '@bufbuild/protobuf';
+import {
+  Code,
+  ConnectError,
+  type ContextValues,
+  createContextValues,
+  type Interceptor,
+  type StreamRequest,
+  type StreamResponse,
+  type Transport,
+  type UnaryRequest,
+  type UnaryResponse,
+} from '@connectrpc/connect';
+import { runStreamingCall, runUnaryCall } from '@connectrpc/connect/protocol';
+import { toFrameHeaders } from '../../../frames/headers.ts';
+import type { FrameSocket } from './frame-socket.ts';
+import type { CallAnswer, SocketCall } from './socket-call.ts';
+
+/** The longest timeout that a frame can hold, in milliseconds: 49 days. */
+const MAX_TIMEOUT_MS = 2 ** 32 - 1;
+
+export type SocketTransportOptions = {
+  readonly baseUrl: string;
+  /** The WebSocket that the next call is made on, which may bring a credential of its own. */
+  readonly socket: (authorization: string | undefined) => FrameSocket;
+  /** What calls are made with, as an Authorization header has it. */
+  readonly authorization: () => string | undefined;
+  readonly interceptors?: readonly Interceptor[];
+};
+
+/** A Connect transport over WebSockets: calls of every kind, many at a time on one connection. */
+export class SocketTransport implements Transport {
+  readonly #options: SocketTransportOptions;
+
+  constructor(options: SocketTransportOptions) {
+    this.#options = options;
+  }
+
+  unary<I extends DescMessage, O extends DescMessage>(
+    method: DescMethodUnary<I, O>,
+    signal: AbortSignal | undefined,
+    timeoutMs: number | undefined,
+    header: HeadersInit | undefined,
+    input: MessageInitShape<I>,
+    contextValues?: ContextValues,
+  ): Promise<UnaryResponse<I, O>> {
+    return runUnaryCall<I, O>({
+      ...this.#common(signal, timeoutMs),
+      req: {
+        ...{ stream: false, ...this.#request(method, header, contextValues) },
+        ...{ method, message: create(method.input, input) },
+      },
+      next: (request) => this.#unary(request, timeoutMs),
+    });
+  }
+
+  stream<I extends DescMessage, O extends DescMessage>(
+    method: DescMethodStreaming<I, O>,
+    signal: AbortSignal | undefined,
+    timeoutMs: number | undefined,
+    header: HeadersInit | undefined,
+    input: AsyncIterable<MessageInitShape<I>>,
+    contextValues?: ContextValues,
+  ): Promise<StreamResponse<I, O>> {
+    return runStreamingCall<I, O>({
+      ...this.#common(signal, timeoutMs),
+      req: {
+        ...{ stream: true, ...this.#request(method, header, contextValues) },
+        ...{ method, message: input },
+      },
+      next: (request) => this.#stream(request, timeoutMs),
+    });
+  }
+
+  async #unary<I extends DescMessage, O extends DescMessage>(
+    request: UnaryRequest<I, O>,
+    timeoutMs: number | undefined,
+  ): Promise<UnaryResponse<I, O>> {
+    const message = toBinary(request.method.input, request.message);
+    const call = this.#open(request, timeoutMs, { message, finished: true });
+    const answer = await this.#answerOf(call, request.signal);
+    const { service, method } = request;
+    return {
+      ...{ stream: false, service, method, header: answer.header, trailer: answer.trailer },
+      message: parse(method.output, answer.message ?? new Uint8Array()),
+    };
+  }
+
+  async #stream<I extends DescMessage, O extends DescMessage>(
+    request: StreamRequest<I, O>,
+    timeoutMs: number | undefined,
+  ): Promise<StreamResponse<I, O>> {
+    const { service, method, signal } = request;
+    const messages = request.message[Symbol.asyncIterator]();
+    const isSingle = method.methodKind === 'server_streaming';
+    const first = isSingle ? await messages.next() : undefined;
+    const message = first?.done === false ? toBinary(method.input, first.value) : undefined;
+    const call = this.#open(request, timeoutMs, {
+      finished: isSingle,
+      ...(message && { message }),
+    });
+    const trailer = new Headers();
+    const answer = this.#answerOf(call, signal);
+    void answer.then(
+      (end) => {
+        for (const [name, value] of end.trailer) trailer.append(name, value);
+      },
+      () => {},
+    );
+    if (!isSingle) void sendAll(call, method.input, messages);
+    const header = await call.header;
+    return {
+      ...{ stream: true, service, method, header, trailer },
+      message: received(call, method.output, answer),
+    };
+  }
+
+  #open(
+    request: { readonly url: string; readonly header: Headers },
+    timeoutMs: number | undefined,
+    first: { readonly message?: Uint8Array; readonly finished: boolean },
+  ): SocketCall {
+    const { baseUrl, socket, authorization } = this.#options;
+    const own = request.header.get('authorization') ?? undefined;
+    const headers = toFrameHeaders(request.header);
+    return socket(own).open(own ?? authorization(), {
+      method: request.url.slice(baseUrl.length),
+      headers: headers.filter(({ name }) => name !== 'authorization'),
+      timeoutMs: Math.min(Math.max(Math.ceil(timeoutMs ?? 0), 0), MAX_TIMEOUT_MS),
+      ...first,
+    });
+  }
+
+  /** The end of a call, which the signal cancels until then. */
+  async #answerOf(call: SocketCall, signal: AbortSignal): Promise<CallAnswer> {
+    const cancel = () => call.cancel(signal.reason);
+    if (signal.aborted) cancel();
+    signal.addEventListener('abort', cancel, { once: true });
+    try {
+      return await call.answer;
+    } finally {
+      signal.removeEventListener('abort', cancel);
+    }
+  }
+
+  #common(signal: AbortSignal | undefined, timeoutMs: number | undefined) {
+    return {
+      interceptors: [...(this.#options.interceptors ?? [])],
+      ...(signal && { signal }),
+      ...(timeoutMs !== undefined && { timeoutMs }),
+    };
+  }
+
+  #request(
+    method: DescMethodUnary | DescMethodStreaming,
+    header: HeadersInit | undefined,
+    contextValues: ContextValues | undefined,
+  ) {
+    return {
+      service: method.parent,
+      requestMethod: 'POST',
+      url: `${this.#options.baseUrl}/${method.parent.typeName}/${method.name}`,
+      header: new Headers(header),
+      contextValues: contextValues ?? createContextValues(),
+    };
+  }
+}
+
+async function sendAll<I extends DescMessage>(
+  call: SocketCall,
+  schema: I,
+  messages: AsyncIterator<MessageShape<I>>,
+): Promise<void> {
+  try {
+    for (let next = await messages.next(); !next.done; next = await messages.next()) {
+      await call.send(toBinary(schema, next.value));
+    }
+    call.finish();
+  } catch (error) {
+    // The call failed already, or its caller's messages did.
+    call.cancel(error);
+  }
+}
+
+async function* received<O extends DescMessage>(
+  call: SocketCall,
+  schema: O,
+  answer: Promise<CallAnswer>,
+): AsyncIterable<MessageShape<O>> {
+  for await (const bytes of call.messages) yield parse(schema, bytes);
+  await answer;
+}
+
+function parse<O extends DescMessage>(schema: O, bytes: Uint8Array): MessageShape<O> {
+  try {
+    return fromBinary(schema, bytes);
+  } catch (cause) {
+    const error = new ConnectError(`a message is no ${schema.typeName}`, Code.DataLoss);
+    error.cause = cause;
+    error.isWireError = true;
+    throw error;
+  }
+}

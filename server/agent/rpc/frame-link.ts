@@ -1,0 +1,87 @@
+import type { IncomingMessage } from 'node:http';
+import type { Duplex } from 'node:stream';
+import type { ConnectRouter, Interceptor } from '@connectrpc/connect';
+import { CONNECTION_STREAM, decodeFrame, MAX_REQUEST_FRAME_BYTES } from '../../../frames/frame.ts';
+import { fromFrameHeaders } from '../../../frames/headers.ts';
+import type { Frame } from '../../../gen/computesdk/v1/frame_pb.ts';
+import type { Logger } from '../../core/log.ts';
+import { FRAME_LINK_PATH, FRAME_LINK_PROTOCOL } from '../../rpc/frame-link.ts';
+import { frameRoutes } from '../../rpc/frame-routes.ts';
+import { FrameServer } from '../../rpc/frame-server.ts';
+import { FrameSplitter, frameLength } from '../../rpc/frame-splitter.ts';
+import { framedCallValues } from './connection.ts';
+
+const ACCEPTED = `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ${FRAME_LINK_PROTOCOL}\r\n\r\n`;
+
+export type FrameLinksOptions = {
+  /** Registers the services, the same as for HTTP. */
+  readonly routes: (router: ConnectRouter) => void;
+  readonly interceptors: Interceptor[];
+  readonly shutdownSignal: AbortSignal;
+  readonly logger: Logger;
+};
+
+/** Takes connections of the gateway over which it sends the calls of one client in frames. */
+export function acceptFrameLinks(
+  options: FrameLinksOptions,
+): (request: IncomingMessage, socket: Duplex, head: Buffer) => void {
+  const routes = frameRoutes(options.routes);
+  return (request, socket, head) => {
+    // Without a listener, an error of a connection would end the process.
+    socket.on('error', () => {});
+    if (request.headers.upgrade !== FRAME_LINK_PROTOCOL || request.url !== FRAME_LINK_PATH) {
+      socket.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n');
+      return;
+    }
+    socket.write(ACCEPTED);
+    const { interceptors, shutdownSignal } = options;
+    const sink = { write: writerOf(socket) };
+    const server = new FrameServer({ routes, interceptors, shutdownSignal, sink });
+    const splitter = new FrameSplitter(MAX_REQUEST_FRAME_BYTES);
+    const take = taker(server);
+    const onData = (chunk: Buffer) => {
+      try {
+        for (const bytes of splitter.push(chunk)) take(decodeFrame(bytes));
+      } catch (error) {
+        options.logger.warn('a link broke the protocol', { error });
+        socket.destroy();
+      }
+    };
+    socket.on('close', () => server.close());
+    if (head.length > 0) onData(head);
+    socket.on('data', onData);
+  };
+}
+
+/** What a link does with a frame of the gateway. It throws at one that breaks the protocol. */
+function taker(server: FrameServer): (frame: Frame) => void {
+  /** Who makes the calls that follow. */
+  let principal = new Headers();
+  return (frame) => {
+    const { stream, body } = frame;
+    if (stream === CONNECTION_STREAM) {
+      if (body.case === 'head') principal = fromFrameHeaders(body.value.headers);
+      else if (body.case === 'credit') server.grant(body.value);
+      else throw new Error(`a frame for the connection says ${body.case}`);
+      return;
+    }
+    if (body.case === 'open') {
+      server.open(stream, body.value, { header: principal, values: framedCallValues });
+    } else if (!server.take(frame)) {
+      throw new Error(`a call was sent what it must not be: ${body.case}`);
+    }
+  };
+}
+
+function writerOf(socket: Duplex) {
+  return (parts: readonly Uint8Array[], onTaken?: () => void) => {
+    socket.cork();
+    socket.write(frameLength(parts));
+    const last = parts.length - 1;
+    parts.forEach((part, index) => {
+      if (index === last && onTaken) socket.write(part, () => onTaken());
+      else socket.write(part);
+    });
+    socket.uncork();
+  };
+}

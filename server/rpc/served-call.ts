@@ -1,0 +1,210 @@
+import { fromBinary, toBinary } from '@bufbuild/protobuf';
+import {
+  type ContextValues,
+  createHandlerContext,
+  type HandlerContext,
+  type Interceptor,
+  type MethodImplSpec,
+} from '@connectrpc/connect';
+import {
+  invokeUnaryImplementation,
+  transformInvokeImplementation,
+} from '@connectrpc/connect/protocol';
+import {
+  encodeFrame,
+  type FrameBody,
+  MAX_ANSWER_BYTES,
+  MAX_MESSAGE_BYTES,
+  messagePrefix,
+} from '../../frames/frame.ts';
+import { toFrameHeaders } from '../../frames/headers.ts';
+import { Inflow } from '../../frames/inflow.ts';
+import { type Outflow, OutflowStream } from '../../frames/outflow.ts';
+import { toWireError } from '../../frames/wire-error.ts';
+import type { Open } from '../../gen/computesdk/v1/frame_pb.ts';
+import { MAX_TIMER_MS } from '../core/clock.ts';
+import { DomainError } from '../core/domain-error.ts';
+import { toConnectError } from './connect-error.ts';
+
+/** Where frames go. */
+export interface FrameSink {
+  /** Sends one frame, given in parts. `onTaken` is called once, when they are no longer needed. */
+  write(parts: readonly Uint8Array[], onTaken?: () => void): void;
+}
+
+/** What the calls of a connection are served with. */
+export type ServedCallOptions = {
+  readonly interceptors: Interceptor[];
+  /** Lets a call pass before it is served, or throws. */
+  readonly gate?: (context: HandlerContext) => void | Promise<void>;
+  readonly shutdownSignal?: AbortSignal;
+  readonly sink: FrameSink;
+  readonly outflow: Outflow;
+};
+
+type Context = ReturnType<typeof createHandlerContext>;
+
+/** One call that came in frames, from its opening to its end. */
+export class ServedCall {
+  readonly #options: ServedCallOptions;
+  readonly #stream: number;
+  readonly #abort = new AbortController();
+  readonly #requests: Inflow;
+  readonly #outflow: OutflowStream;
+  #context: Context | undefined;
+  /** Whether the headers were sent. */
+  #hasBegun = false;
+
+  constructor(stream: number, options: ServedCallOptions) {
+    this.#stream = stream;
+    this.#options = options;
+    this.#requests = new Inflow((credit) => this.#send({ case: 'credit', value: credit }));
+    this.#outflow = new OutflowStream(options.outflow);
+  }
+
+  /** Whether the headers of a stream were sent, so that {@link sendMessage} may be used. */
+  get hasBegun(): boolean {
+    return this.#hasBegun;
+  }
+
+  /** Takes a message of the client. Returns false if the client was not allowed to send it. */
+  push(message: Uint8Array): boolean {
+    return this.#requests.push(message);
+  }
+
+  finish(): void {
+    this.#requests.end();
+  }
+
+  grant(credit: number): void {
+    this.#outflow.grant(credit);
+  }
+
+  /** Nobody waits for the call's end any more. */
+  cancel(reason: DomainError): void {
+    this.#abort.abort(reason);
+    this.#requests.end(reason);
+    this.#outflow.close(reason);
+  }
+
+  /** Ends the call with an error, whatever it was doing. */
+  fail(reason: DomainError): void {
+    this.#end({ error: toWireError(toConnectError(reason)) });
+    this.cancel(reason);
+  }
+
+  /** Serves the call. Never rejects. */
+  async serve(spec: MethodImplSpec, open: Open, call: ServedRequest): Promise<void> {
+    let context: Context | undefined;
+    try {
+      context = this.#contextOf(spec, open, call);
+      this.#context = context;
+      await this.#options.gate?.(context);
+      if (spec.kind === 'unary') await this.#serveUnary(spec, open, context);
+      else await this.#serveStream(spec, open, context);
+    } catch (error) {
+      if (!this.#abort.signal.aborted) {
+        const shown = toConnectError(error);
+        this.#end({ error: toWireError(shown), trailers: toFrameHeaders(shown.metadata) });
+      }
+    } finally {
+      context?.abort();
+      this.#requests.end();
+      this.#outflow.close(undefined);
+    }
+  }
+
+  /**
+   * Sends one message of a stream, past the library, which would copy it. Resolves when the parts
+   * are no longer needed, or rejects when the call has ended.
+   */
+  async sendMessage(parts: readonly Uint8Array[]): Promise<void> {
+    let length = 0;
+    for (const part of parts) length += part.length;
+    if (length > MAX_MESSAGE_BYTES) throw tooLarge('a message', MAX_MESSAGE_BYTES);
+    // Nothing to wait for, mostly.
+    if (!this.#outflow.trySpend(length)) await this.#outflow.spend(length);
+    this.#begin();
+    await new Promise<void>((resolve) => {
+      this.#options.sink.write([messagePrefix(this.#stream, length), ...parts], resolve);
+    });
+  }
+
+  async #serveUnary(
+    spec: Extract<MethodImplSpec, { kind: 'unary' }>,
+    open: Open,
+    context: Context,
+  ): Promise<void> {
+    const request = parse(spec, open.message ?? new Uint8Array());
+    const { interceptors } = this.#options;
+    const answer = await invokeUnaryImplementation(spec, context, request, interceptors);
+    const message = toBinary(spec.method.output, answer);
+    if (message.length > MAX_ANSWER_BYTES) throw tooLarge('the answer', MAX_ANSWER_BYTES);
+    this.#end({
+      message,
+      headers: toFrameHeaders(context.responseHeader),
+      trailers: toFrameHeaders(context.responseTrailer),
+    });
+  }
+
+  async #serveStream(spec: MethodImplSpec, open: Open, context: Context): Promise<void> {
+    const answer = transformInvokeImplementation(spec, context, this.#options.interceptors);
+    for await (const message of answer(this.#requestsOf(spec, open))) {
+      await this.sendMessage([toBinary(spec.method.output, message)]);
+    }
+    this.#begin();
+    this.#end({ trailers: toFrameHeaders(context.responseTrailer) });
+  }
+
+  async *#requestsOf(spec: MethodImplSpec, open: Open) {
+    if (open.finished) this.#requests.end();
+    if (open.message) yield parse(spec, open.message);
+    for await (const message of this.#requests) yield parse(spec, message);
+  }
+
+  #begin(): void {
+    if (this.#hasBegun) return;
+    this.#hasBegun = true;
+    const headers = this.#context ? toFrameHeaders(this.#context.responseHeader) : [];
+    this.#send({ case: 'head', value: { headers } });
+  }
+
+  #end(value: Extract<FrameBody, { case: 'end' }>['value']): void {
+    if (this.#abort.signal.aborted) return;
+    this.#send({ case: 'end', value });
+  }
+
+  #send(body: FrameBody): void {
+    this.#options.sink.write([encodeFrame(this.#stream, body)]);
+  }
+
+  #contextOf({ method }: MethodImplSpec, open: Open, call: ServedRequest): Context {
+    const { timeoutMs } = open;
+    const { shutdownSignal } = this.#options;
+    return createHandlerContext({
+      ...{ service: method.parent, method, requestHeader: call.header },
+      ...{ protocolName: 'frames', requestMethod: 'POST', url: `http://sandbox${open.method}` },
+      requestSignal: this.#abort.signal,
+      contextValues: call.values,
+      ...(timeoutMs > 0 && { timeoutMs: Math.min(timeoutMs, MAX_TIMER_MS) }),
+      ...(shutdownSignal && { shutdownSignal }),
+    });
+  }
+}
+
+/** What a call brings beside its opening frame. */
+export type ServedRequest = { readonly header: Headers; readonly values: ContextValues };
+
+function parse({ method }: MethodImplSpec, bytes: Uint8Array) {
+  try {
+    return fromBinary(method.input, bytes);
+  } catch (error) {
+    throw new DomainError('INVALID_ARGUMENT', `the request is no ${method.input.typeName}`, {
+      cause: error,
+    });
+  }
+}
+
+function tooLarge(what: string, limit: number): DomainError {
+  return new DomainError('TOO_LARGE', `${what} is larger than ${limit} bytes`);
+}
