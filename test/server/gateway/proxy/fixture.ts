@@ -13,6 +13,7 @@ import { type Clock, systemClock } from '../../../../server/core/clock.ts';
 import { DomainError } from '../../../../server/core/domain-error.ts';
 import { newId } from '../../../../server/core/id.ts';
 import { silentLogger } from '../../../../server/core/log.ts';
+import type { Authentication } from '../../../../server/gateway/auth/authentication.ts';
 import type { Caller } from '../../../../server/gateway/auth/caller.ts';
 import { answerNotFound } from '../../../../server/gateway/http/answers.ts';
 import { ClientAddresses } from '../../../../server/gateway/http/client-address.ts';
@@ -26,7 +27,9 @@ import { createSandboxProxy } from '../../../../server/gateway/proxy/sandbox-pro
 import { healthService } from '../../../../server/gateway/rpc/health-service.ts';
 import { accessOf } from '../../../../server/gateway/rpc/method-access.ts';
 import { reflectionServices } from '../../../../server/gateway/rpc/reflection-service.ts';
+import { createSocketUpgrade } from '../../../../server/gateway/socket/socket-upgrade.ts';
 import { type HttpHandler, rpcHandler } from '../../../../server/rpc/connect-node.ts';
+import { frameRoutes } from '../../../../server/rpc/frame-routes.ts';
 import { MethodTable } from '../../../../server/rpc/method-table.ts';
 
 export const SANDBOX_ID = newId('sbx');
@@ -53,6 +56,8 @@ export type GatewayOptions = {
   /** Runs when a call asks for the address of the agent. */
   readonly beforeDial?: () => Promise<void>;
   readonly expiresAt?: number;
+  /** Whether credentials are known already. Default: each is looked up. */
+  readonly isCached?: boolean;
   readonly times?: Partial<ListenerTimes>;
 };
 
@@ -63,14 +68,34 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const open = [Health, ServerReflection, ServerReflectionV1Alpha];
   const reflection = reflectionServices([AuthService, TerminalService, ...open]);
   const gatewayMethods = new MethodTable([AuthService, ...open]);
+  const clients = new ClientAddresses([]);
+  const hostGuard = new HostGuard(options.allowedHosts ?? []);
+  const originGuard = new OriginGuard({
+    publicUrl: options.publicUrl ?? 'http://localhost:4000',
+    allowedOrigins: options.allowedOrigins ?? [],
+  });
+  const authentication: Authentication = {
+    authenticate: async ({ authorization }) => authenticate(authorization, options),
+    authenticateCached: ({ authorization }) =>
+      options.isCached ? authenticate(authorization, options) : undefined,
+    assertStillValid: () => {},
+  };
+  const requireSandbox = (sandboxId: string) => {
+    if (sandboxId !== SANDBOX_ID) throw new DomainError('NOT_FOUND', 'there is no such sandbox');
+  };
+  const endpoint = async () => {
+    await options.beforeDial?.();
+    return { socketPath: options.socketPath };
+  };
+  const whoAmI: Partial<ServiceImpl<typeof AuthService>> = {
+    whoAmI: (_request, context) => ({
+      kind: PrincipalKind.SESSION_TOKEN,
+      sandboxId: context.requestHeader.get('x-test-sandbox') ?? '',
+    }),
+  };
   const controlPlane: HttpHandler = rpcHandler({
     routes: (router) => {
-      router.service(AuthService, {
-        whoAmI: (_request, context) => ({
-          kind: PrincipalKind.SESSION_TOKEN,
-          sandboxId: context.requestHeader.get('x-test-sandbox') ?? '',
-        }),
-      });
+      router.service(AuthService, whoAmI);
       router.service(Health, healthService({ services: [AuthService], stopping: stopping.signal }));
       router.service(ServerReflection, reflection.v1);
       router.service(ServerReflectionV1Alpha, reflection.v1alpha);
@@ -85,20 +110,8 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       request.headers['x-test-sandbox'] = sandboxOfRequest(request) ?? '';
       controlPlane(request, response);
     },
-    authentication: {
-      authenticate: async ({ authorization }) => authenticate(authorization, options),
-      authenticateCached: () => undefined,
-      assertStillValid: () => {},
-    },
-    clients: new ClientAddresses([]),
-    accessOf,
-    openSandbox: async (sandboxId) => {
-      if (sandboxId !== SANDBOX_ID) throw new DomainError('NOT_FOUND', 'there is no such sandbox');
-    },
-    endpoint: async () => {
-      await options.beforeDial?.();
-      return { socketPath: options.socketPath };
-    },
+    ...{ authentication, clients, accessOf, endpoint },
+    openSandbox: async (sandboxId) => requireSandbox(sandboxId),
     calls,
     clock,
     log: silentLogger,
@@ -107,12 +120,20 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     hosts: ['127.0.0.1', '::1'],
     port: 0,
     ...(options.times && { times: options.times }),
+    upgrade: createSocketUpgrade({
+      ...{ hostGuard, originGuard, clients, stopping: stopping.signal },
+      services: {
+        ...{ authentication, accessOf, endpoint, calls, clock, log: silentLogger },
+        agentMethods: new MethodTable([TerminalService]),
+        gatewayFrames: {
+          routes: frameRoutes((router) => router.service(AuthService, whoAmI)),
+          interceptors: [],
+        },
+        requireSandbox,
+      },
+    }),
     handler: createHttpHandler({
-      hostGuard: new HostGuard(options.allowedHosts ?? []),
-      originGuard: new OriginGuard({
-        publicUrl: options.publicUrl ?? 'http://localhost:4000',
-        allowedOrigins: options.allowedOrigins ?? [],
-      }),
+      ...{ hostGuard, originGuard },
       methods: gatewayMethods,
       controlPlane,
       sandboxes: proxy.handler,
@@ -189,7 +210,8 @@ export function startRawAgent(answer: (socket: Socket) => void): Promise<FakeAge
   );
 }
 
-async function listenOnSocket(server: Server): Promise<FakeAgent> {
+/** Lets a server listen where an agent would. */
+export async function listenOnSocket(server: Server): Promise<FakeAgent> {
   const directory = mkdtempSync(join(tmpdir(), 'agent-'));
   const socketPath = join(directory, 'agent.sock');
   const sockets = new Set<Socket>();
