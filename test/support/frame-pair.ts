@@ -36,6 +36,8 @@ export type FramePairOptions = {
   readonly clientInterceptors?: Interceptor[];
   readonly serverInterceptors?: Interceptor[];
   readonly values?: () => ContextValues;
+  /** Whether the server takes no calls. */
+  readonly isDeaf?: boolean;
 };
 
 /** A client and a server of frames, with nothing but memory between them. */
@@ -51,7 +53,7 @@ export class FramePair {
   readonly #wire: FakeWebSocket;
 
   constructor(options: FramePairOptions) {
-    const wire = new FakeWebSocket((data) => this.#onSent(data));
+    const wire = new FakeWebSocket((data) => this.#onSent(data, options.isDeaf ?? false));
     this.#wire = wire;
     this.server = new FrameServer({
       routes: frameRoutes(options.routes),
@@ -88,11 +90,12 @@ export class FramePair {
     this.#wire.receive(bytes);
   }
 
-  #onSent(bytes: Uint8Array): void {
+  #onSent(bytes: Uint8Array, isDeaf: boolean): void {
     this.sent.push(bytes);
     const frame = decodeFrame(bytes);
     const { stream, body } = frame;
     if (stream !== CONNECTION_STREAM) {
+      if (isDeaf) return;
       if (body.case === 'open') {
         const header = fromFrameHeaders(body.value.headers);
         this.server.open(stream, body.value, { header, values: this.#values });
