@@ -106,15 +106,16 @@ export class SocketCall {
   }
 
   #end({ error, message, headers, trailers }: End): void {
+    // Before anything else: what no header can be makes them throw.
+    const [header, trailer] = [fromFrameHeaders(headers), fromFrameHeaders(trailers)];
     if (error) {
-      this.fail(fromWireError(error, fromFrameHeaders(trailers)));
+      this.fail(fromWireError(error, trailer));
       return;
     }
     if (this.#isOver) return;
     this.#isOver = true;
     this.messages.end();
     this.#outflow.close(new ConnectError('the call is over'));
-    const [header, trailer] = [fromFrameHeaders(headers), fromFrameHeaders(trailers)];
     this.#onAnswer({ message, header, trailer });
     this.#parts.onEnd();
   }

@@ -48,6 +48,8 @@ export function acceptFrameLinks(
       }
     };
     socket.on('close', () => server.close());
+    // A gateway that ends its side is gone; the connection would stay half open.
+    socket.on('end', () => socket.destroy());
     if (head.length > 0) onData(head);
     socket.on('data', onData);
   };

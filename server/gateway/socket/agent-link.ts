@@ -112,6 +112,7 @@ export class AgentLink {
     const splitter = new FrameSplitter(MAX_ANSWER_FRAME_BYTES);
     socket.on('error', () => {});
     socket.on('close', () => this.#lose(broken()));
+    socket.on('end', () => this.#lose(broken()));
     socket.on('drain', () => this.#options.onPressure(false));
     const onData = (chunk: Buffer) => {
       try {

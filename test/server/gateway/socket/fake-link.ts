@@ -42,6 +42,7 @@ export async function startLinkAgent(
   server.on('upgrade', (request: IncomingMessage, socket: Duplex) => {
     seen.push(Buffer.from(`${request.url}\n${request.rawHeaders.join('\n')}`));
     socket.on('error', () => {});
+    socket.on('end', () => socket.destroy());
     socket.write(
       `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ${FRAME_LINK_PROTOCOL}\r\n\r\n`,
     );
