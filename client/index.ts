@@ -1,6 +1,16 @@
-export type { CloseReason, ConnectionState } from './connection/connection-state.ts';
+export type {
+  CloseReason,
+  ConnectionNotice,
+  ConnectionState,
+} from './connection/connection-state.ts';
 export type { GapReason } from './connection/resumable-stream.ts';
+export type { TransportKind } from './connection/sandbox-transport.ts';
 export type { TokenFunction, TokenReason, TokenRequest } from './connection/token-function.ts';
+export {
+  type ClosableTransport,
+  createSandboxTransport,
+  type SandboxTransportOptions,
+} from './create-transport.ts';
 export type { EventMap, Listener, Unsubscribe } from './emitter.ts';
 export { SandboxError, type SandboxErrorCode, type SandboxErrorOptions } from './errors.ts';
 export {

@@ -14,12 +14,11 @@ import { httpTransport, type TransportFactory } from './connection/transport.ts'
 import { pageWakeSignals, type WakeSignals } from './connection/wake-signals.ts';
 import { adviseOnConnect } from './credential-advice.ts';
 import { Emitter, type Listener, type Unsubscribe } from './emitter.ts';
-import { invalidArgument } from './errors.ts';
 import { type SignOutOptions, signOut } from './sign-out.ts';
 import type { SignalOption } from './signal-option.ts';
 import type { TerminalContext } from './terminal-context.ts';
 import { Terminals } from './terminals.ts';
-import { toBaseUrl } from './values.ts';
+import { checkTransport, toBaseUrl } from './values.ts';
 
 /** Where a sandbox is and what opens it. */
 export interface ConnectOptions extends SignalOption {
@@ -269,10 +268,4 @@ export class Sandbox {
   protected assumeConnected(): void {
     this.#connection.assumeConnected();
   }
-}
-
-function checkTransport(transport: unknown): TransportKind | undefined {
-  if (transport === undefined || transport === 'websocket' || transport === 'http')
-    return transport;
-  throw invalidArgument('transport', "must be 'websocket' or 'http'");
 }

@@ -58,3 +58,10 @@ export function toBaseUrl(field: string, value: string | URL): string {
   }
   return url.origin + url.pathname.replace(/\/+$/, '');
 }
+
+/** Throws unless it names a transport, or nothing. */
+export function checkTransport(transport: unknown): 'websocket' | 'http' | undefined {
+  if (transport === undefined || transport === 'websocket' || transport === 'http')
+    return transport;
+  throw invalidArgument('transport', "must be 'websocket' or 'http'");
+}

@@ -5,6 +5,7 @@
 export * from '../gen/computesdk/v1/access_pb.ts';
 export * from '../gen/computesdk/v1/auth_service_pb.ts';
 export * from '../gen/computesdk/v1/error_pb.ts';
+export * from '../gen/computesdk/v1/frame_pb.ts';
 export * from '../gen/computesdk/v1/magic_link_pb.ts';
 export * from '../gen/computesdk/v1/magic_link_service_pb.ts';
 export * from '../gen/computesdk/v1/sandbox_pb.ts';

@@ -8,6 +8,7 @@ import {
   Code,
   ConnectError,
   type ContextValues,
+  type Interceptor,
   type StreamResponse,
   type Transport,
   type UnaryResponse,
@@ -31,6 +32,7 @@ export type SandboxTransportOptions = {
   readonly clock: Clock;
   /** Undefined: WebSockets, and HTTP where they cannot be had. */
   readonly kind?: TransportKind | undefined;
+  readonly interceptors?: readonly Interceptor[] | undefined;
   /** What the owner should know of the way. Undefined: it is as it should be. */
   readonly onNotice: (notice: ConnectionNotice | undefined) => void;
   /** A stream over HTTP has begun and nothing of it came, for 3 seconds. */
@@ -63,8 +65,8 @@ export class SandboxTransport implements Transport {
 
   constructor(options: SandboxTransportOptions) {
     this.#options = options;
-    const { baseUrl, credential, clock, onNotice, onLateStream } = options;
-    this.#http = new WatchedStreams(httpTransport(baseUrl, credential), {
+    const { baseUrl, credential, clock, interceptors, onNotice, onLateStream } = options;
+    this.#http = new WatchedStreams(httpTransport(baseUrl, credential, interceptors), {
       ...{ baseUrl, clock, onNotice, onLateStream },
     });
   }
@@ -170,9 +172,10 @@ export class SandboxTransport implements Transport {
   }
 
   #overSocket(onUsed: (socket: FrameSocket) => void): Transport {
-    const { baseUrl, credential } = this.#options;
+    const { baseUrl, credential, interceptors } = this.#options;
     return new SocketTransport({
       baseUrl,
+      ...(interceptors && { interceptors }),
       authorization: () => credential.authorization,
       socket: (authorization = credential.authorization) => {
         const socket = this.#openSocket(authorization);

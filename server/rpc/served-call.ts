@@ -26,6 +26,9 @@ import { MAX_TIMER_MS } from '../core/clock.ts';
 import { DomainError } from '../core/domain-error.ts';
 import { toConnectError } from './connect-error.ts';
 
+/** The name of the protocol, where others are `connect` or `grpc`. */
+export const FRAMES = 'frames';
+
 /** Where frames go. */
 export interface FrameSink {
   /** Sends one frame, given in parts. `onTaken` is called once, when they are no longer needed. */
@@ -183,7 +186,7 @@ export class ServedCall {
     const { shutdownSignal } = this.#options;
     return createHandlerContext({
       ...{ service: method.parent, method, requestHeader: call.header },
-      ...{ protocolName: 'frames', requestMethod: 'POST', url: `http://sandbox${open.method}` },
+      ...{ protocolName: FRAMES, requestMethod: 'POST', url: `http://sandbox${open.method}` },
       requestSignal: this.#abort.signal,
       contextValues: call.values,
       ...(timeoutMs > 0 && { timeoutMs: Math.min(timeoutMs, MAX_TIMER_MS) }),

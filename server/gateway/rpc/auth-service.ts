@@ -2,6 +2,7 @@ import { timestampFromMs } from '@bufbuild/protobuf/wkt';
 import type { ServiceImpl } from '@connectrpc/connect';
 import { type AuthService, PrincipalKind } from '../../../gen/computesdk/v1/auth_service_pb.ts';
 import { DomainError } from '../../core/domain-error.ts';
+import { FRAMES } from '../../rpc/served-call.ts';
 import type { BrowserSessions } from '../auth/browser-sessions.ts';
 import type { CredentialRefresh } from '../auth/credential-refresh.ts';
 import { endedSessionCookie } from '../auth/session-cookie.ts';
@@ -58,6 +59,12 @@ export function authService({
         throw new DomainError(
           'FAILED_PRECONDITION',
           'only a browser that a magic link signed in can sign out: revoke a session token instead',
+        );
+      }
+      if (context.protocolName === FRAMES) {
+        throw new DomainError(
+          'FAILED_PRECONDITION',
+          'a WebSocket cannot take the cookie away: sign out over HTTP',
         );
       }
       const cookies = context.requestHeader.get('cookie') ?? undefined;

@@ -12,6 +12,7 @@ import type { Clock } from '../../core/clock.ts';
 import { DomainError } from '../../core/domain-error.ts';
 import type { Logger } from '../../core/log.ts';
 import { toConnectError } from '../../rpc/connect-error.ts';
+import { FRAMES } from '../../rpc/served-call.ts';
 import type { Caller } from '../auth/caller.ts';
 import { type CallOutcome, callLine } from '../proxy/call-line.ts';
 import type { LiveCallRegistry } from '../proxy/live-call-registry.ts';
@@ -153,7 +154,7 @@ export class AgentCalls {
 
   #register(entry: RelayedCall, method: DescMethod, caller: Caller): void {
     const { sandboxId, calls, clock, log } = this.#options;
-    const line = callLine(log, clock, { method, caller, sandboxId, protocol: 'frames' });
+    const line = callLine(log, clock, { method, caller, sandboxId, protocol: FRAMES });
     entry.release = line;
     const giveBack = calls.open({
       ...{ sandboxId, principalId: caller.principal.id },
