@@ -11,7 +11,7 @@ import type { ConnectionNotice } from './connection-state.ts';
 import { warn } from './warn.ts';
 
 /** Connections that a browser opens to one origin over HTTP/1.1, shared by all tabs: six, one of them for calls. */
-const MAX_STREAMS_IN_PAGE = 5;
+export const MAX_STREAMS_IN_PAGE = 5;
 /** The server's first message comes at once: after this long something keeps it back, in milliseconds. */
 const LATE_MS = 3_000;
 

@@ -6,6 +6,8 @@ import { MAX_QUEUED_BYTES } from '../../client/connection/input-queue.ts';
 import { TOKEN_FUNCTION_LIMIT_MS } from '../../client/connection/token-function.ts';
 import { EXPIRED_LIMIT_MS } from '../../client/connection/token-renewal.ts';
 import { DEAD_AFTER_MS } from '../../client/connection/watchdog.ts';
+import { MAX_STREAMS_IN_PAGE } from '../../client/connection/watched-streams.ts';
+import { CONNECTION_WINDOW_BYTES, STREAM_WINDOW_BYTES } from '../../frames/outflow.ts';
 import { TERMINAL_LIMITS } from '../../server/agent/terminal/limits.ts';
 import * as bounds from '../../server/core/bounds.ts';
 import {
@@ -37,6 +39,7 @@ import {
   MAX_SILENT_LOCAL_CONNECTIONS,
 } from '../../server/gateway/http/silent-connections.ts';
 import {
+  MAX_SOCKETS_PER_SANDBOX,
   MAX_STREAMS_PER_SANDBOX,
   MAX_UNARY_CALLS_PER_SANDBOX,
 } from '../../server/gateway/proxy/live-call-registry.ts';
@@ -49,6 +52,8 @@ import {
 } from '../../server/gateway/sandbox/sandbox-options.ts';
 import { MAX_SANDBOXES } from '../../server/gateway/sandbox/sandbox-service.ts';
 import { SETTINGS } from '../../server/gateway/settings.ts';
+import { HELLO_MS } from '../../server/gateway/socket/greeting.ts';
+import { MAX_UNKNOWN_SOCKETS } from '../../server/gateway/socket/socket-upgrade.ts';
 import { REQUEST_MEMORY_MS } from '../../server/gateway/store/requests.ts';
 import { MAX_MESSAGE_BYTES } from '../../server/rpc/connect-node.ts';
 import { TestGateway } from '../support/gateway.ts';
@@ -86,6 +91,12 @@ const LIMITS: Readonly<Record<string, unknown>> = {
   MAX_SANDBOXES,
   MAX_STALL_MS,
   MAX_STREAMS_PER_SANDBOX,
+  MAX_SOCKETS_PER_SANDBOX,
+  MAX_STREAMS_IN_PAGE,
+  MAX_UNKNOWN_SOCKETS,
+  HELLO_MS,
+  STREAM_WINDOW_BYTES,
+  CONNECTION_WINDOW_BYTES,
   MAX_SUBJECTS,
   MAX_UNARY_CALLS_PER_SANDBOX,
   REQUEST_MEMORY_MS,
