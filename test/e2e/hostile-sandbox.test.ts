@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Sandbox } from '../../client/index.ts';
 import type { Sandbox as SandboxRecord } from '../../gen/computesdk/v1/sandbox_pb.ts';
 import { TerminalService } from '../../gen/computesdk/v1/terminal_service_pb.ts';
+import { newId } from '../../server/core/id.ts';
 import { launchChromium } from '../support/chromium.ts';
 import { newSandbox } from '../support/clients.ts';
 import { TestGateway } from '../support/gateway.ts';
@@ -46,12 +47,17 @@ beforeAll(async () => {
   copy.mutate({
     file: 'server/agent/main.ts',
     from: "import { systemClock } from '../core/clock.ts';",
-    to: "import { hostile } from '../../test/support/hostile-agent.ts';\nimport { systemClock } from '../core/clock.ts';",
+    to: "import { hostile, hostileLinks } from '../../test/support/hostile-agent.ts';\nimport { systemClock } from '../core/clock.ts';",
   });
   copy.mutate({
     file: 'server/agent/main.ts',
     from: 'keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,\n  },\n  handler,',
     to: 'keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,\n  },\n  hostile(handler),',
+  });
+  copy.mutate({
+    file: 'server/agent/main.ts',
+    from: 'acceptFrameLinks({ routes, interceptors, shutdownSignal: ending.signal, logger }),',
+    to: 'hostileLinks(),',
   });
   await copy.buildAgent();
   gateway = await TestGateway.start({ root: copy.root });
@@ -125,23 +131,27 @@ describe("a hostile process in the agent's place", () => {
     await context.close();
   }, 90_000);
 
-  it('is a typed error for the SDK, in time', async () => {
-    const attempts: ((client: Sandbox) => Promise<unknown>)[] = [
-      (client) => client.terminal.create(),
-      (client) => client.terminal.list(),
-      (client) => client.terminal.retrieve('trm'),
-    ];
-    const failures = attempts.map(async (attempt) => {
-      await using client = await Sandbox.connect({ url: sandbox.url, token });
-      return await within(attempt(client).catch(String), {
-        what: 'an error',
-        withinMs: GIVE_UP_MS,
+  it.each(['websocket', 'http'] as const)(
+    'is a typed error for the SDK over %s, in time',
+    async (transport) => {
+      const attempts: ((client: Sandbox) => Promise<unknown>)[] = [
+        (client) => client.terminal.create(),
+        (client) => client.terminal.list(),
+        (client) => client.terminal.retrieve(newId('trm')),
+      ];
+      const failures = attempts.map(async (attempt) => {
+        await using client = await Sandbox.connect({ url: sandbox.url, token, transport });
+        return await within(attempt(client).catch(String), {
+          what: 'an error',
+          withinMs: GIVE_UP_MS,
+        });
       });
-    });
-    for (const failure of await Promise.all(failures)) {
-      expect(failure).toMatch(/^SandboxError/);
-    }
-  }, 60_000);
+      for (const failure of await Promise.all(failures)) {
+        expect(failure).toMatch(/^SandboxError/);
+      }
+    },
+    60_000,
+  );
 
   it('has received no credential, and no word of a client about itself', async () => {
     const headers = {

@@ -1,5 +1,10 @@
 import { appendFileSync } from 'node:fs';
-import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http';
+import type { IncomingMessage, OutgoingHttpHeaders, Server, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { decodeFrame, encodeFrame, MAX_REQUEST_FRAME_BYTES } from '../../frames/frame.ts';
+import { FRAME_LINK_PROTOCOL } from '../../server/rpc/frame-link.ts';
+import { FrameSplitter, frameLength } from '../../server/rpc/frame-splitter.ts';
 
 /** Where the hostile agent keeps all that reached it, inside the box. */
 export const SEEN_FILE = 'seen.log';
@@ -76,6 +81,57 @@ export function hostile(real: Handler): Handler {
       attack(request, response);
     });
   };
+}
+
+/** How each method is answered on a link, by what is written in the place of a frame. */
+const LINK_ATTACKS: Readonly<Record<string, (stream: number) => Buffer>> = {
+  // A frame of 4 GB, one that is none, one that only the gateway sends, an error that only it may give.
+  CreateTerminal: () => Buffer.from('ffffffff', 'hex'),
+  ListTerminals: () => framed(Buffer.alloc(40, 0xff)),
+  GetTerminal: () => framed(encodeFrame(0, { case: 'ended', value: { error: { code: 16 } } })),
+  WriteTerminal: (stream) =>
+    framed(encodeFrame(stream, { case: 'end', value: { error: UNKNOWN } })),
+};
+const UNKNOWN = { code: 16, message: 'forged' };
+
+/**
+ * Answers links as an attacker would, and keeps all that comes over them.
+ * @public The patched copy of the agent imports it.
+ */
+export function hostileLinks(): (request: IncomingMessage, socket: Duplex) => void {
+  return (request, socket) => {
+    const keep = (bytes: Buffer | string) =>
+      appendFileSync(`/project/${SEEN_FILE}`, `${bytes.toString('latin1')}\n`);
+    keep(`${request.url} ${request.rawHeaders.join(' ')}`);
+    socket.on('error', () => {});
+    socket.write(
+      `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ${FRAME_LINK_PROTOCOL}\r\n\r\n`,
+    );
+    const splitter = new FrameSplitter(MAX_REQUEST_FRAME_BYTES);
+    socket.on('data', (chunk: Buffer) => {
+      keep(chunk);
+      for (const bytes of splitter.push(chunk)) {
+        const { stream, body } = decodeFrame(bytes);
+        if (body.case !== 'open') continue;
+        const method = body.value.method.split('/').at(-1) ?? '';
+        socket.write(LINK_ATTACKS[method]?.(stream) ?? framed(Buffer.of(0xff)));
+      }
+    });
+  };
+}
+
+/**
+ * Keeps all that comes to an agent that works, over HTTP and over links.
+ * @public The patched copy of the agent imports it.
+ */
+export function recorded(server: Server): Server {
+  const keep = (bytes: Buffer | string) =>
+    appendFileSync(`/project/${SEEN_FILE}`, bytes.toString('latin1'));
+  return server.on('connection', (socket: Socket) => socket.on('data', keep));
+}
+
+function framed(bytes: Uint8Array): Buffer {
+  return Buffer.concat([frameLength([bytes]), bytes]);
 }
 
 function page(response: ServerResponse, status: number, type: string): void {
