@@ -1,4 +1,5 @@
 import { afterEach, expect, it } from 'vitest';
+import { encodeFrame, type FrameBody } from '../../../../frames/frame.ts';
 import { fromWireError } from '../../../../frames/wire-error.ts';
 import { ErrorDetailSchema, ErrorReason } from '../../../../gen/computesdk/v1/error_pb.ts';
 import { frameLength } from '../../../../server/rpc/frame-splitter.ts';
@@ -76,9 +77,12 @@ it('mutated frames of a sandbox end its link with a typed error, and cost nothin
 
 it.each([
   ['a frame above 1 MiB', () => Buffer.from('00200000', 'hex')],
-  ['that a caller is not authenticated', () => framed('0801620412022010')],
-  ['an opening frame', () => framed('08014200')],
-  ['a credential', () => framed('22020a00')],
+  ['that a caller is not authenticated', () => framed(1, endWith(16))],
+  ['an error without a code', () => framed(1, endWith(0))],
+  ['an error with a code that there is none of', () => framed(1, endWith(17))],
+  ['an opening frame', () => framed(1, { case: 'open', value: {} })],
+  ['a credential', () => framed(0, { case: 'credential', value: {} })],
+  ['that the connection ends', () => framed(0, { case: 'ended', value: {} })],
 ])('a sandbox that sends %s is cut', async (_what, bytes) => {
   agent = await startLinkAgent((frame, link) => {
     if (frame.body.case === 'open') link.socket.write(bytes());
@@ -93,7 +97,28 @@ it.each([
   await socket.close();
 });
 
-function framed(hex: string): Buffer {
-  const bytes = Buffer.from(hex, 'hex');
+it('no header and no trailer of a sandbox reaches a client', async () => {
+  const fields = [{ name: 'set-cookie', value: 'stolen=1' }];
+  agent = await startLinkAgent(({ stream, body }, link) => {
+    if (body.case !== 'open') return;
+    link.send(stream, { case: 'head', value: { headers: fields } });
+    link.send(stream, { case: 'end', value: { headers: fields, trailers: fields } });
+  });
+  gateway = await startGateway({ socketPath: agent.socketPath });
+  const socket = new RawSocket(gateway.sandboxUrl, { authorization: `Bearer ${TOKEN}` });
+  await socket.frame('welcome');
+  socket.open(1, ATTACH);
+  const { value: end } = await socket.frame('end', 1);
+  const { value: head } = await socket.frame('head', 1);
+  expect([head.headers, end.headers, end.trailers, end.error]).toEqual([[], [], [], undefined]);
+  await socket.close();
+});
+
+function endWith(code: number): FrameBody {
+  return { case: 'end', value: { error: { code, message: 'forged' } } };
+}
+
+function framed(stream: number, body: FrameBody): Buffer {
+  const bytes = encodeFrame(stream, body);
   return Buffer.concat([frameLength([bytes]), bytes]);
 }
