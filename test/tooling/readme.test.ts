@@ -37,6 +37,7 @@ import {
   MAX_SILENT_LOCAL_CONNECTIONS,
 } from '../../server/gateway/http/silent-connections.ts';
 import {
+  MAX_LARGE_ARRIVALS_PER_SANDBOX,
   MAX_STREAMS_PER_SANDBOX,
   MAX_UNARY_CALLS_PER_SANDBOX,
 } from '../../server/gateway/proxy/live-call-registry.ts';
@@ -75,6 +76,7 @@ const LIMITS: Readonly<Record<string, unknown>> = {
   EXPIRED_LIMIT_MS,
   MAX_DEATHS,
   MAX_DESCRIPTION_CHARS,
+  MAX_LARGE_ARRIVALS_PER_SANDBOX,
   MAX_LIVE_TOKENS,
   MAX_LIVE_LINKS,
   DEFAULT_LINK_EXPIRES_IN_MS,

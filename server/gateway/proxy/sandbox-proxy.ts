@@ -16,7 +16,7 @@ import { SANDBOX_PREFIX } from '../http/http-handler.ts';
 import { setSandboxOfRequest } from '../http/sandbox-of-request.ts';
 import type { AgentEndpoint } from '../sandbox/agents.ts';
 import { AgentConnections, callHeaders } from './agent-connections.ts';
-import type { LiveCallRegistry } from './live-call-registry.ts';
+import type { CallPlace, LiveCallRegistry } from './live-call-registry.ts';
 import { type CallOutcome, RelayedCall } from './relayed-call.ts';
 import { readBody } from './request-body.ts';
 import { parseSandboxAddress, type SandboxAddress } from './sandbox-address.ts';
@@ -130,9 +130,11 @@ async function serveThere(
   let relayed: RelayedCall | undefined;
   try {
     const caller = admitNow(options, call) ?? (await admit(options, call));
-    relayed = register(options, call, caller);
+    const registered = register(options, call, caller);
+    ({ relayed } = registered);
     if (relayed.signal.aborted) return;
-    const body = await readBody(request);
+    const body = await readBody(request, registered.place.arriveLarge);
+    registered.place.enter();
     await options.openSandbox(sandboxId, caller);
     const { socketPath } = await options.endpoint(sandboxId, relayed.signal);
     if (relayed.signal.aborted) return;
@@ -199,13 +201,17 @@ function check(
 }
 
 /** Makes the call one that can be ended from outside. From here on it ends only by itself. */
-function register(options: SandboxProxyOptions, call: InboundCall, caller: Caller): RelayedCall {
+function register(
+  options: SandboxProxyOptions,
+  call: InboundCall,
+  caller: Caller,
+): { readonly relayed: RelayedCall; readonly place: CallPlace } {
   const { request, response, form, method, address } = call;
   const isStream = method.methodKind !== 'unary';
   const startedAt = options.clock.monotonic();
-  let release = () => {};
+  let leave = () => {};
   const close = (outcome: CallOutcome) => {
-    release();
+    leave();
     const level = outcome === 'ok' && FREQUENT.has(method.name) ? 'debug' : 'info';
     options.log[level]('call', {
       method: `${method.parent.typeName}/${method.name}`,
@@ -218,21 +224,22 @@ function register(options: SandboxProxyOptions, call: InboundCall, caller: Calle
   };
   const { clock } = options;
   const relayed = new RelayedCall({ request, response, form, isStream, clock, onClose: close });
+  const place = options.calls.open({
+    sandboxId: address.sandboxId,
+    principalId: caller.principal.id,
+    ...(caller.kind === 'session_token' && { expiresAt: caller.expiresAt }),
+    isStream,
+    end: (cause) => relayed.end(cause),
+  });
+  ({ leave } = place);
+  if (relayed.signal.aborted) leave();
   try {
-    release = options.calls.open({
-      sandboxId: address.sandboxId,
-      principalId: caller.principal.id,
-      ...(caller.kind === 'session_token' && { expiresAt: caller.expiresAt }),
-      isStream,
-      end: (cause) => relayed.end(cause),
-    });
-    if (relayed.signal.aborted) release();
     // Sees a revocation that happened while the caller was being authenticated.
     options.authentication.assertStillValid(caller, clock.now());
   } catch (error) {
     relayed.end(error instanceof DomainError ? error : internal(error));
   }
-  return relayed;
+  return { relayed, place };
 }
 
 function serviceNames(options: SandboxProxyOptions): string {
