@@ -14,6 +14,11 @@ import { sniffHttp2 } from './sniff.ts';
 
 /** The most connections on one address. More are closed at once. */
 const MAX_CONNECTIONS = 8_192;
+/**
+ * New connections that the system keeps for a moment in which the process is busy, as far as its own
+ * limit allows. It drops the first packet of one more, whose client tries again a second later.
+ */
+const MAX_WAITING_CONNECTIONS = 4_096;
 /** How long connections may take to end by themselves when the listener closes. */
 const CLOSE_GRACE_MS = 250;
 /** After this much silence the system probes whether a peer still exists. */
@@ -198,7 +203,9 @@ function listen(
       if (missing && at.optional) resolve(false);
       else reject(error);
     });
-    server.listen({ host: at.host, port: at.port }, () => resolve(true));
+    server.listen({ host: at.host, port: at.port, backlog: MAX_WAITING_CONNECTIONS }, () =>
+      resolve(true),
+    );
   });
 }
 
