@@ -121,13 +121,14 @@ export class ClientSocket {
   #register(caller: Caller): void {
     const { calls, authentication, clock } = this.#services;
     const before = this.#unregister;
-    const release = calls.open({
+    const place = calls.open({
       ...{ kind: 'socket', sandboxId: this.#from.sandboxId, principalId: caller.principal.id },
       ...(caller.kind === 'session_token' && { expiresAt: caller.expiresAt }),
       end: (cause) => this.#finish(cause, CLOSE.policy),
     });
-    this.#unregister = release;
+    this.#unregister = place.leave;
     before();
+    place.enter();
     // Sees a revocation that happened while the caller was being authenticated.
     authentication.assertStillValid(caller, clock.now());
   }
