@@ -87,7 +87,7 @@ export class SocketTransport implements Transport {
   ): Promise<UnaryResponse<I, O>> {
     const message = toBinary(request.method.input, request.message);
     const call = this.#open(request, timeoutMs, { message, finished: true });
-    const answer = await this.#answerOf(call, request.signal);
+    const answer = await answerOf(call, request.signal);
     const { service, method } = request;
     return {
       ...{ stream: false, service, method, header: answer.header, trailer: answer.trailer },
@@ -109,7 +109,7 @@ export class SocketTransport implements Transport {
       ...(message && { message }),
     });
     const trailer = new Headers();
-    const answer = this.#answerOf(call, signal);
+    const answer = answerOf(call, signal);
     void answer.then(
       (end) => {
         for (const [name, value] of end.trailer) trailer.append(name, value);
@@ -140,18 +140,6 @@ export class SocketTransport implements Transport {
     });
   }
 
-  /** The end of a call, which the signal cancels until then. */
-  async #answerOf(call: SocketCall, signal: AbortSignal): Promise<CallAnswer> {
-    const cancel = () => call.cancel(signal.reason);
-    if (signal.aborted) cancel();
-    signal.addEventListener('abort', cancel, { once: true });
-    try {
-      return await call.answer;
-    } finally {
-      signal.removeEventListener('abort', cancel);
-    }
-  }
-
   #common(signal: AbortSignal | undefined, timeoutMs: number | undefined) {
     return {
       interceptors: [...(this.#options.interceptors ?? [])],
@@ -172,6 +160,18 @@ export class SocketTransport implements Transport {
       header: new Headers(header),
       contextValues: contextValues ?? createContextValues(),
     };
+  }
+}
+
+/** The end of a call, which the signal cancels until then. */
+async function answerOf(call: SocketCall, signal: AbortSignal): Promise<CallAnswer> {
+  const cancel = () => call.cancel(signal.reason);
+  if (signal.aborted) cancel();
+  signal.addEventListener('abort', cancel, { once: true });
+  try {
+    return await call.answer;
+  } finally {
+    signal.removeEventListener('abort', cancel);
   }
 }
 
