@@ -1,12 +1,13 @@
 import { expect, it } from 'vitest';
 import { Sandbox } from '../../client/index.ts';
-import { ChaosProxy } from '../support/chaos-proxy.ts';
+import { type ChaosCounters, ChaosProxy } from '../support/chaos-proxy.ts';
 import { newSandbox } from '../support/clients.ts';
 import { CutPlan } from '../support/cut-plan.ts';
 import { TestGateway } from '../support/gateway.ts';
 import { report } from '../support/report.ts';
 import { isSoak, scaled, seed, seededRandom } from '../support/scale.ts';
 import { runTraffic } from '../support/traffic.ts';
+import { TRANSPORTS } from '../support/transports.ts';
 
 const CUTS = scaled(1_000);
 const OUTPUT_BYTES = Number(process.env['COMPUTESDK_OUTPUT_BYTES'] ?? 50_000_000);
@@ -15,9 +16,10 @@ const INPUTS = Number(process.env['COMPUTESDK_INPUTS'] ?? 20_000);
 const CALLS_PER_INPUT = 0.4;
 const WITHIN_MS = isSoak ? 900_000 : 110_000;
 
-it(
-  'loses, repeats and reorders nothing in either direction while the network keeps breaking',
-  async () => {
+it.for(TRANSPORTS)(
+  '%s: loses, repeats and reorders nothing in either direction while the network keeps breaking',
+  { timeout: WITHIN_MS + 60_000 },
+  async (transport) => {
     await using gateway = await TestGateway.start();
     const random = seededRandom(seed);
     const plan = new CutPlan({
@@ -28,7 +30,7 @@ it(
     const isReset = () => random.chance(0.5);
     await using proxy = await ChaosProxy.open({ port: gateway.port, plan, isReset });
     const { sandbox: record, token } = await newSandbox(gateway);
-    const sandbox = await Sandbox.connect({ url: proxy.through(record.url), token });
+    const sandbox = await Sandbox.connect({ url: proxy.through(record.url), token, transport });
     const startedAt = performance.now();
     const traffic = { seed, outputBytes: OUTPUT_BYTES, inputs: INPUTS, withinMs: WITHIN_MS };
     const result = await runTraffic(sandbox, traffic);
@@ -38,7 +40,7 @@ it(
     const { counters } = proxy;
     const { staleAttaches } = plan;
     report({
-      test: 'cuts during 50 MB and 20,000 inputs',
+      test: `cuts during 50 MB and 20,000 inputs, ${transport}`,
       count: counters.cuts,
       figures: { seconds, staleAttaches, ...counters },
     });
@@ -61,6 +63,13 @@ it(
     expect(counters.duplicates).toBeGreaterThanOrEqual(0.05 * counters.inputs);
     expect(counters.writesInFlight).toBeGreaterThanOrEqual(16);
     expect(staleAttaches).toBeGreaterThan(0);
+    if (transport === 'websocket') expectFrameCuts(counters);
   },
-  WITHIN_MS + 60_000,
 );
+
+/** What HTTP does not have: frames to the server, and what comes before the calls of a WebSocket. */
+function expectFrameCuts(counters: ChaosCounters): void {
+  expect(counters.insideRequestCuts).toBeGreaterThanOrEqual(0.03 * counters.cuts);
+  expect(counters.handshakeCuts).toBeGreaterThanOrEqual(0.03 * counters.cuts);
+  expect(counters.helloCuts).toBeGreaterThanOrEqual(0.03 * counters.cuts);
+}

@@ -64,9 +64,8 @@ it(
 
 /** Whether output and input are under way. */
 function isTraffic(proxy: ChaosProxy): boolean {
-  const calls = proxy.openConnections.map(({ call }) => call);
+  const calls = proxy.openConnections.flatMap((connection) => connection.calls);
   return (
-    calls.some((call) => call?.isLiveStream) &&
-    calls.some((call) => call?.method === 'WriteTerminal')
+    calls.some((call) => call.isLiveStream) && calls.some((call) => call.method === 'WriteTerminal')
   );
 }

@@ -10,11 +10,11 @@ import { newSandbox } from '../support/clients.ts';
 import { TestGateway } from '../support/gateway.ts';
 import { servePage } from '../support/page.ts';
 import { nodePath } from '../support/paths.ts';
-import type { Direction } from '../support/proxied-connection.ts';
 import { report } from '../support/report.ts';
 import { TICKS, TickLog } from '../support/ticks.ts';
 import { Reader } from '../support/traffic.ts';
 import { delay, until } from '../support/until.ts';
+import type { Direction } from '../support/wire.ts';
 
 const NOTICED_WITHIN_MS = 12_000;
 const RESUMED_WITHIN_MS = 1_000;

@@ -15,6 +15,7 @@ import { nodePath, repositoryRoot } from './paths.ts';
 /** What a gateway and the tests are made of. */
 const PARTS = [
   'client',
+  'frames',
   'gen',
   'proto',
   'scripts',
