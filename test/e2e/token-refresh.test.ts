@@ -155,12 +155,14 @@ describe.concurrent.for(TRANSPORTS)('a token that is refreshed by a function, %s
     await using own = await TestGateway.start();
     const stage = await Stage.open(transport, own);
     await stage.type(500);
+    // On a busy machine the token may have been near its end already.
+    const before = stage.reasons.length;
     await own.kill('SIGKILL');
     const typing = stage.type((SHORT_S + 2) * 1_000);
     await delay((SHORT_S + 1) * 1_000);
     await own.restart();
     await typing;
-    expect(stage.reasons[0]).toBe('refused');
+    expect(stage.reasons[before]).toBe('refused');
     await stage.expectAll();
     const others = stage.heard.filter((what) => what !== 'reconnecting');
     expect(others).toEqual(['connected', 'exit']);
