@@ -10,6 +10,28 @@ export interface Program {
   close(): Promise<void>;
 }
 
+/** A program whose output is held until somebody takes it: it may come before anybody can. */
+export class HeldProgram implements Program {
+  readonly write: (data: string) => void;
+  readonly close: () => Promise<void>;
+  #held: Uint8Array[] = [];
+  #onData = (bytes: Uint8Array): void => void this.#held.push(bytes);
+
+  constructor({ write, close }: Pick<Program, 'write' | 'close'>) {
+    this.write = write;
+    this.close = close;
+  }
+
+  get onData(): (bytes: Uint8Array) => void {
+    return this.#onData;
+  }
+
+  set onData(listener: (bytes: Uint8Array) => void) {
+    this.#onData = listener;
+    for (const bytes of this.#held.splice(0)) listener(bytes);
+  }
+}
+
 /** One of the ways to a pseudo terminal that are compared. */
 export interface Line {
   readonly name: string;
@@ -29,16 +51,16 @@ export async function runUntilReady(
 ): Promise<Program> {
   // In two pieces: an echo of the command must not look like what it prints.
   const program = await line.run(`${before}\nprintf '~rea'; printf 'dy~'\n${main}`);
-  await seen(program, READY);
+  await seen(program, READY, line.name);
   return program;
 }
 
 /** Resolves with the number of bytes up to this text, which must be the last that is printed. */
-export function seen(program: Program, text: string): Promise<number> {
+export function seen(program: Program, text: string, where = ''): Promise<number> {
   const { promise, resolve, reject } = deferred<number>();
   let [bytes, tail] = [0, ''];
   const late = setTimeout(
-    () => reject(new Error(`not printed within ${PATIENCE_MS} ms: ${text}, but ${tail}`)),
+    () => reject(new Error(`${where}: not printed within ${PATIENCE_MS} ms: ${text}, but ${tail}`)),
     PATIENCE_MS,
   );
   program.onData = (data) => {

@@ -1,5 +1,5 @@
 import { spawn } from 'node-pty';
-import type { Line } from './line.ts';
+import { HeldProgram, type Line } from './line.ts';
 
 /** A pseudo terminal in this process: nothing can be faster. */
 export function ptyLine(directory: string): Line {
@@ -7,11 +7,10 @@ export function ptyLine(directory: string): Line {
     name: 'pty in process',
     run: async (command) => {
       const pty = spawn('/bin/sh', ['-c', command], { cwd: directory, encoding: null });
-      const program = {
-        onData: (_bytes: Uint8Array) => {},
+      const program = new HeldProgram({
         write: (data: string) => pty.write(data),
         close: async () => pty.kill('SIGKILL'),
-      };
+      });
       // Without an encoding it is bytes, whatever the type says.
       pty.onData((data: unknown) => program.onData(data as Uint8Array));
       return program;

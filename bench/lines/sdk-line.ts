@@ -1,5 +1,5 @@
 import { Sandbox } from '../../client/index.ts';
-import type { Line } from './line.ts';
+import { HeldProgram, type Line } from './line.ts';
 
 /** The product: SDK, gateway, and an agent in its box. */
 export async function sdkLine(
@@ -17,11 +17,10 @@ export async function sdkLine(
 /** Runs a command on a new terminal of a sandbox. */
 export async function runIn(sandbox: Sandbox, command: string) {
   const terminal = await sandbox.terminal.create({ shell: '/bin/sh', args: ['-c', command] });
-  const program = {
-    onData: (_bytes: Uint8Array) => {},
+  const program = new HeldProgram({
     write: (data: string) => void terminal.write(data).catch(() => {}),
     close: () => terminal.destroy(),
-  };
+  });
   terminal.on('data', (bytes) => program.onData(bytes));
   return program;
 }

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { WebSocket } from 'ws';
 import { startScript } from '../support/script.ts';
-import type { Line } from './line.ts';
+import { HeldProgram, type Line } from './line.ts';
 
 /** A WebSocket in front of node-pty, in a process of its own, without any of what the product does. */
 export async function socketLine(
@@ -15,11 +15,10 @@ export async function socketLine(
     url,
     run: async (command) => {
       const socket = new WebSocket(url(command), { perMessageDeflate: false });
-      const program = {
-        onData: (_bytes: Uint8Array) => {},
+      const program = new HeldProgram({
         write: (data: string) => socket.send(data),
         close: async () => socket.terminate(),
-      };
+      });
       // `ws` gives Buffers unless it is asked for something else.
       socket.on('message', (data) => program.onData(data as Buffer));
       await new Promise((resolve, reject) => socket.on('open', resolve).on('error', reject));

@@ -6,7 +6,7 @@ import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { deferred } from '../../server/core/deferred.ts';
 import { until } from '../../test/support/until.ts';
-import type { Line } from './line.ts';
+import { HeldProgram, type Line } from './line.ts';
 
 const SSHD = '/usr/sbin/sshd';
 const INSTALL = ['apt-get', 'install', '-y', '--no-install-recommends', 'openssh-server'];
@@ -31,14 +31,13 @@ export async function sshLine(directory: string): Promise<Line> {
         stdio: ['pipe', 'pipe', 'inherit'],
       });
       const ended = once(ssh, 'close');
-      const program = {
-        onData: (_bytes: Uint8Array) => {},
+      const program = new HeldProgram({
         write: (data: string) => void ssh.stdin.write(data),
         close: async () => {
           ssh.kill('SIGKILL');
           await ended;
         },
-      };
+      });
       ssh.stdout.on('data', (data: Buffer) => program.onData(data));
       return program;
     },

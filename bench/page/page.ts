@@ -80,11 +80,10 @@ async function run(way: Way): Promise<Program> {
 async function overBareSocket(url: string): Promise<Program> {
   const socket = new WebSocket(url);
   socket.binaryType = 'arraybuffer';
-  const program: Program = {
-    onData: () => {},
-    write: (data) => socket.send(data),
-    close: () => socket.close(),
-  };
+  const program = newProgram(
+    (data) => socket.send(data),
+    () => socket.close(),
+  );
   socket.onmessage = ({ data }) => program.onData(new Uint8Array(data));
   await new Promise((resolve, reject) => {
     socket.onopen = resolve;
@@ -93,16 +92,32 @@ async function overBareSocket(url: string): Promise<Program> {
   return program;
 }
 
+/** A program whose output is held until somebody takes it: it may come before anybody can. */
+function newProgram(write: Program['write'], close: Program['close']): Program {
+  const held: Uint8Array[] = [];
+  let listener = (bytes: Uint8Array): void => void held.push(bytes);
+  return {
+    write,
+    close,
+    get onData() {
+      return listener;
+    },
+    set onData(next) {
+      listener = next;
+      for (const bytes of held.splice(0)) next(bytes);
+    },
+  };
+}
+
 async function overSdk(way: Exclude<Way, { readonly bareUrl: string }>): Promise<Program> {
   const connected = sandboxes.get(way.name) ?? Sandbox.connect(way);
   sandboxes.set(way.name, connected);
   const { terminal: terminals } = await connected;
   const terminal = await terminals.create({ shell: '/bin/sh', args: ['-c', way.command] });
-  const program: Program = {
-    onData: () => {},
-    write: (data) => void terminal.write(data),
-    close: () => void terminal.destroy(),
-  };
+  const program = newProgram(
+    (data) => void terminal.write(data),
+    () => void terminal.destroy(),
+  );
   terminal.on('data', (bytes) => program.onData(bytes));
   return program;
 }

@@ -3,7 +3,7 @@ import { silentLogger } from '../../server/core/log.ts';
 import { openDriver } from '../../server/driver/open-driver.ts';
 import { AgentClient } from '../../server/gateway/rpc/agent-client.ts';
 import { BoxBench } from '../../test/server/driver/support/box-bench.ts';
-import { seen } from '../lines/line.ts';
+import { HeldProgram, seen } from '../lines/line.ts';
 import type { Stage } from '../stage.ts';
 
 /** A box that does not answer within this time, in milliseconds, never will. */
@@ -32,7 +32,7 @@ export async function createToPrompt({ compute }: Stage): Promise<number> {
   const startedAt = performance.now();
   const sandbox = await compute.sandbox.create();
   const terminal = await sandbox.terminal.create({ pty: true });
-  const program = { onData: (_bytes: Uint8Array) => {}, write: () => {}, close: async () => {} };
+  const program = new HeldProgram({ write: () => {}, close: async () => {} });
   const prompted = seen(program, '$ ');
   terminal.on('data', (bytes) => program.onData(bytes));
   await prompted;

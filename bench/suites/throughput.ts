@@ -42,7 +42,7 @@ export function printing({ before, command }: Job) {
 async function rate(line: Line, job: Job): Promise<number> {
   const program = await runUntilReady(line, printing(job));
   try {
-    const done = seen(program, DONE);
+    const done = seen(program, DONE, line.name);
     const startedAt = performance.now();
     program.write('\n');
     const bytes = await done;
@@ -75,7 +75,7 @@ async function measure(stage: Stage, lines: readonly Line[], job: Job): Promise<
 function jobs(bytes: number): readonly Job[] {
   return [
     catOf(bytes),
-    { what: 'seq', before: '', command: `seq 1 ${Math.round(bytes / 8)}` },
+    { what: 'seq', before: '', command: `seq 1 ${Math.round(bytes / 32)}` },
     {
       what: 'lines of 100,000 characters',
       before: `[ -f long ] || { head -c ${bytes} /dev/zero | tr '\\0' x | fold -w 100000 > long; }`,
