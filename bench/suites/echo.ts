@@ -2,7 +2,9 @@ import { deferred } from '../../server/core/deferred.ts';
 import { delay } from '../../test/support/until.ts';
 import type { Target } from '../figures.ts';
 import { type Line, type Program, runUntilReady } from '../lines/line.ts';
+import { sdkLine } from '../lines/sdk-line.ts';
 import type { Stage } from '../stage.ts';
+import { cpuMicroseconds } from '../support/cpu-time.ts';
 import { median } from '../support/statistics.ts';
 
 /** Echoes every byte. */
@@ -19,6 +21,7 @@ export async function measureEcho(stage: Stage): Promise<void> {
   const seats = await Promise.all((await stage.lines()).map(sit));
   try {
     for (const { program } of seats) await keys(program, scale.keys);
+    await processorTime(stage);
     await rounds(stage, seats, 'one after another', async ({ program }) =>
       keys(program, scale.keys),
     );
@@ -28,6 +31,36 @@ export async function measureEcho(stage: Stage): Promise<void> {
   } finally {
     for (const { program } of seats) await program.close();
   }
+}
+
+/** What a key costs each process, which other work on the machine changes little. */
+async function processorTime(stage: Stage): Promise<void> {
+  const { scale, figures, gateway } = stage;
+  const { sandbox, access } = await stage.newSandbox();
+  const line = await sdkLine(access, 'websocket');
+  const program = await runUntilReady(line, ECHO);
+  const pids = {
+    gateway: gateway.pid,
+    agent: gateway.agentPids(sandbox.id)[0] ?? 0,
+    client: process.pid,
+  };
+  await keys(program, scale.keys);
+  for (const [name, pid] of Object.entries(pids)) {
+    const values: number[] = [];
+    for (let round = 0; round < scale.repeats; round++) {
+      const before = cpuMicroseconds(pid);
+      await keys(program, scale.keys);
+      values.push((cpuMicroseconds(pid) - before) / scale.keys);
+    }
+    figures.add({
+      suite: 'echo',
+      what: `processor time of the ${name} for a key`,
+      unit: 'µs',
+      values,
+    });
+  }
+  await line.close();
+  await sandbox.destroy();
 }
 
 /** Types keys, one after another. Returns the milliseconds that each took. */
