@@ -33,6 +33,8 @@ export const FRAMES = 'frames';
 export interface FrameSink {
   /** Sends one frame, given in parts. `onTaken` is called once, when they are no longer needed. */
   write(parts: readonly Uint8Array[], onTaken?: () => void): void;
+  /** Sends one frame that nobody waits for, with the next one or shortly. Default: as {@link FrameSink.write}. */
+  writeSoon?(parts: readonly Uint8Array[]): void;
 }
 
 /** What the calls of a connection are served with. */
@@ -44,6 +46,9 @@ export type ServedCallOptions = {
   readonly sink: FrameSink;
   readonly outflow: Outflow;
 };
+
+/** Why a call's signal fires at its end. Made once: an error costs its stack, and each key has a call. */
+const OVER = new DomainError('LOST', 'the call is over');
 
 type Context = ReturnType<typeof createHandlerContext>;
 
@@ -111,7 +116,7 @@ export class ServedCall {
         this.#end({ error: toWireError(shown), trailers: toFrameHeaders(shown.metadata) });
       }
     } finally {
-      context?.abort();
+      context?.abort(OVER);
       this.#requests.end();
       this.#outflow.close(undefined);
     }
@@ -143,11 +148,10 @@ export class ServedCall {
     const answer = await invokeUnaryImplementation(spec, context, request, interceptors);
     const message = toBinary(spec.method.output, answer);
     if (message.length > MAX_ANSWER_BYTES) throw tooLarge('the answer', MAX_ANSWER_BYTES);
-    this.#end({
-      message,
-      headers: toFrameHeaders(context.responseHeader),
-      trailers: toFrameHeaders(context.responseTrailer),
-    });
+    const headers = toFrameHeaders(context.responseHeader);
+    const trailers = toFrameHeaders(context.responseTrailer);
+    const isSilent = message.length + headers.length + trailers.length === 0;
+    this.#end({ message, headers, trailers }, { isSilent });
   }
 
   async #serveStream(spec: MethodImplSpec, open: Open, context: Context): Promise<void> {
@@ -172,9 +176,16 @@ export class ServedCall {
     this.#send({ case: 'head', value: { headers } });
   }
 
-  #end(value: Extract<FrameBody, { case: 'end' }>['value']): void {
+  /** An answer that says nothing but that all went well is in no hurry. */
+  #end(
+    value: Extract<FrameBody, { case: 'end' }>['value'],
+    { isSilent } = { isSilent: false },
+  ): void {
     if (this.#abort.signal.aborted) return;
-    this.#send({ case: 'end', value });
+    const { sink } = this.#options;
+    const frame = [encodeFrame(this.#stream, { case: 'end', value })];
+    if (isSilent && sink.writeSoon) sink.writeSoon(frame);
+    else sink.write(frame);
   }
 
   #send(body: FrameBody): void {
