@@ -1,10 +1,10 @@
 // Measures the product, side by side with what it is compared with: `npm run bench -- --help`.
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { Figures } from './figures.ts';
 import { describeMachine } from './machine.ts';
 import { readOptions } from './options.ts';
-import { toJson, toMarkdown } from './report.ts';
+import { putInto, toJson, toMarkdown } from './report.ts';
 import { FULL, QUICK } from './scale.ts';
 import { Stage } from './stage.ts';
 import { measureBrowser } from './suites/browser.ts';
@@ -35,7 +35,7 @@ const options = readOptions(process.argv.slice(2), Object.keys(SUITES));
 if (typeof options === 'string') console.log(options);
 else await run(options);
 
-async function run({ suites, isQuick, json, markdown }: Exclude<typeof options, string>) {
+async function run({ suites, isQuick, json, markdown, page }: Exclude<typeof options, string>) {
   const machine = describeMachine();
   const figures = new Figures((line) => console.error(line));
   for (const [name, measure] of Object.entries(SUITES)) {
@@ -48,6 +48,7 @@ async function run({ suites, isQuick, json, markdown }: Exclude<typeof options, 
   console.log(table);
   write(markdown, table);
   write(json, toJson(machine, figures.all));
+  if (page) write(page, putInto(readFileSync(page, 'utf8'), machine, figures.all));
 }
 
 function write(path: string, text: string): void {

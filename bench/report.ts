@@ -22,6 +22,26 @@ export function toMarkdown(machine: Machine, figures: readonly Figure[]): string
   ].join('\n');
 }
 
+/** Where a page has the figures that have a target. */
+const PLACE = /(?<=<!-- figures -->\n).*(?=<!-- end of figures -->)/s;
+
+/** A page with the figures that have a target put in their place. */
+export function putInto(page: string, machine: Machine, figures: readonly Figure[]): string {
+  if (!PLACE.test(page)) throw new Error('the page has no place for figures');
+  const rows = figures.flatMap((figure) => {
+    const { suite, what, unit, median, ratio, target, isMet } = figure;
+    if (!target) return [];
+    const compared = ratio ? `${brief(ratio.median)} × ${ratio.to}` : '';
+    const reached = target.of === 'p99' ? `p99 ${brief(figure.p99)} ${unit}` : compared;
+    const cells = [`${suite}: ${what}`, `${brief(median)} ${unit}`, reached, limitOf(target)];
+    return `| ${[...cells, isMet ? 'yes' : '**no**'].join(' | ')} |`;
+  });
+  const { cpu = '', memory = '', node = '', ssh = '', commit = '' } = machine;
+  const table = ['| what | median | compared | target | met |', '|---|---|---|---|---|', ...rows];
+  const on = `Measured on ${cpu}, ${memory}, Node.js ${node}, ${ssh.split(',')[0]}, at ${commit}.`;
+  return page.replace(PLACE, () => `${table.join('\n')}\n\n${on}\n`);
+}
+
 /** The figures for programs. */
 export function toJson(machine: Machine, figures: readonly Figure[]): string {
   return `${JSON.stringify({ machine, figures }, undefined, 2)}\n`;

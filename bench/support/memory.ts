@@ -25,6 +25,9 @@ export type Debugger = {
   readonly prefix: readonly string[];
 };
 
+/** It says its port once, and only the end of what a gateway says is kept. */
+const debuggers = new WeakMap<TestGateway, Promise<Debugger>>();
+
 /** What the gateway holds. */
 export async function gatewayMemory(gateway: TestGateway): Promise<Memory> {
   return await weigh(await gatewayDebugger(gateway));
@@ -37,7 +40,13 @@ export async function agentMemory(pid: number): Promise<Memory> {
 }
 
 /** The debugger of a gateway that was started with one on a free port. */
-export async function gatewayDebugger(gateway: TestGateway): Promise<Debugger> {
+export function gatewayDebugger(gateway: TestGateway): Promise<Debugger> {
+  const opened = debuggers.get(gateway) ?? openDebugger(gateway);
+  debuggers.set(gateway, opened);
+  return opened;
+}
+
+async function openDebugger(gateway: TestGateway): Promise<Debugger> {
   process.kill(gateway.pid, 'SIGUSR1');
   const listening = /Debugger listening on ws:\/\/[^/]*:(\d+)/;
   const port = await until(() => listening.exec(gateway.output)?.[1], {

@@ -1,7 +1,8 @@
 import { fromBinary, toBinary } from '@bufbuild/protobuf';
 import {
+  Code,
+  ConnectError,
   type ContextValues,
-  createHandlerContext,
   type HandlerContext,
   type Interceptor,
   type MethodImplSpec,
@@ -50,16 +51,19 @@ export type ServedCallOptions = {
 /** Why a call's signal fires at its end. Made once: an error costs its stack, and each key has a call. */
 const OVER = new DomainError('LOST', 'the call is over');
 
-type Context = ReturnType<typeof createHandlerContext>;
-
 /** One call that came in frames, from its opening to its end. */
 export class ServedCall {
   readonly #options: ServedCallOptions;
   readonly #stream: number;
+  /** Fires when the call should end, and at its end. */
   readonly #abort = new AbortController();
+  /** Takes back what may fire it. */
+  #disarm = () => {};
+  /** Whether nobody waits for the end any more. */
+  #isGone = false;
   readonly #requests: Inflow;
   readonly #outflow: OutflowStream;
-  #context: Context | undefined;
+  #context: HandlerContext | undefined;
   /** Whether the headers were sent. */
   #hasBegun = false;
 
@@ -90,9 +94,8 @@ export class ServedCall {
 
   /** Nobody waits for the call's end any more. */
   cancel(reason: DomainError): void {
-    this.#abort.abort(reason);
-    this.#requests.end(reason);
-    this.#outflow.close(reason);
+    this.#isGone = true;
+    this.#stop(reason);
   }
 
   /** Ends the call with an error, whatever it was doing. */
@@ -103,20 +106,18 @@ export class ServedCall {
 
   /** Serves the call. Never rejects. */
   async serve(spec: MethodImplSpec, open: Open, call: ServedRequest): Promise<void> {
-    let context: Context | undefined;
     try {
-      context = this.#contextOf(spec, open, call);
+      const context = this.#contextOf(spec, open, call);
       this.#context = context;
       await this.#options.gate?.(context);
       if (spec.kind === 'unary') await this.#serveUnary(spec, open, context);
       else await this.#serveStream(spec, open, context);
     } catch (error) {
-      if (!this.#abort.signal.aborted) {
-        const shown = toConnectError(error);
-        this.#end({ error: toWireError(shown), trailers: toFrameHeaders(shown.metadata) });
-      }
+      const shown = toConnectError(error);
+      this.#end({ error: toWireError(shown), trailers: toFrameHeaders(shown.metadata) });
     } finally {
-      context?.abort(OVER);
+      this.#disarm();
+      this.#abort.abort(OVER);
       this.#requests.end();
       this.#outflow.close(undefined);
     }
@@ -141,7 +142,7 @@ export class ServedCall {
   async #serveUnary(
     spec: Extract<MethodImplSpec, { kind: 'unary' }>,
     open: Open,
-    context: Context,
+    context: HandlerContext,
   ): Promise<void> {
     const request = parse(spec, open.message ?? new Uint8Array());
     const { interceptors } = this.#options;
@@ -154,7 +155,7 @@ export class ServedCall {
     this.#end({ message, headers, trailers }, { isSilent });
   }
 
-  async #serveStream(spec: MethodImplSpec, open: Open, context: Context): Promise<void> {
+  async #serveStream(spec: MethodImplSpec, open: Open, context: HandlerContext): Promise<void> {
     const answer = transformInvokeImplementation(spec, context, this.#options.interceptors);
     for await (const message of answer(this.#requestsOf(spec, open))) {
       await this.sendMessage([toBinary(spec.method.output, message)]);
@@ -181,7 +182,7 @@ export class ServedCall {
     value: Extract<FrameBody, { case: 'end' }>['value'],
     { isSilent } = { isSilent: false },
   ): void {
-    if (this.#abort.signal.aborted) return;
+    if (this.#isGone) return;
     const { sink } = this.#options;
     const frame = [encodeFrame(this.#stream, { case: 'end', value })];
     if (isSilent && sink.writeSoon) sink.writeSoon(frame);
@@ -192,17 +193,40 @@ export class ServedCall {
     this.#options.sink.write([encodeFrame(this.#stream, body)]);
   }
 
-  #contextOf({ method }: MethodImplSpec, open: Open, call: ServedRequest): Context {
-    const { timeoutMs } = open;
-    const { shutdownSignal } = this.#options;
-    return createHandlerContext({
-      ...{ service: method.parent, method, requestHeader: call.header },
+  /** Connect's own context has three controllers and three copies of headers: for each key. */
+  #contextOf({ method }: MethodImplSpec, open: Open, call: ServedRequest): HandlerContext {
+    const deadline = this.#arm(open.timeoutMs);
+    return {
+      ...{ service: method.parent, method, requestHeader: call.header, values: call.values },
       ...{ protocolName: FRAMES, requestMethod: 'POST', url: `http://sandbox${open.method}` },
-      requestSignal: this.#abort.signal,
-      contextValues: call.values,
-      ...(timeoutMs > 0 && { timeoutMs: Math.min(timeoutMs, MAX_TIMER_MS) }),
-      ...(shutdownSignal && { shutdownSignal }),
-    });
+      signal: this.#abort.signal,
+      timeoutMs: () => deadline && deadline - performance.now(),
+      responseHeader: new Headers(),
+      responseTrailer: new Headers(),
+    };
+  }
+
+  /** Whatever the call is doing or waiting for comes to its end. */
+  #stop(reason: unknown): void {
+    this.#abort.abort(reason);
+    this.#requests.end(reason);
+    this.#outflow.close(reason);
+  }
+
+  /** Lets the call end in time, and with the process. Returns until when it may take. */
+  #arm(timeoutMs: number): number | undefined {
+    const { shutdownSignal } = this.#options;
+    const onShutdown = () => this.#stop(shutdownSignal?.reason);
+    if (shutdownSignal?.aborted) onShutdown();
+    shutdownSignal?.addEventListener('abort', onShutdown);
+    const onLate = () =>
+      this.#stop(new ConnectError('the operation timed out', Code.DeadlineExceeded));
+    const timer = timeoutMs > 0 && setTimeout(onLate, Math.min(timeoutMs, MAX_TIMER_MS));
+    this.#disarm = () => {
+      shutdownSignal?.removeEventListener('abort', onShutdown);
+      if (timer) clearTimeout(timer);
+    };
+    return timeoutMs > 0 ? performance.now() + timeoutMs : undefined;
   }
 }
 

@@ -146,6 +146,20 @@ describe('a call in frames', () => {
     expect(left[0]).toBeLessThanOrEqual(50);
   });
 
+  it('that waits for its reader ends at its deadline too', async () => {
+    const { pair } = pairOf({
+      async *down() {
+        for (;;) yield { value: 'x'.repeat(16 * 1024) };
+      },
+    });
+    const call = pair.socket.open('Bearer test', {
+      ...{ method: '/test.v1.EveryKind/Down', message: new Uint8Array() },
+      ...{ finished: true, timeoutMs: 50 },
+    });
+    await expect(call.answer).rejects.toMatchObject({ code: Code.DeadlineExceeded });
+    expect(pair.server.size).toBe(0);
+  });
+
   it('that its caller cancels ends on the server too', async () => {
     let ended = 0;
     const { client, pair } = pairOf({
