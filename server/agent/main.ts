@@ -1,6 +1,7 @@
 import { writeSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { AgentService } from '../../gen/computesdk/agent/v1/agent_service_pb.ts';
+import { SignalService } from '../../gen/computesdk/v1/signal_service_pb.ts';
 import { TerminalService } from '../../gen/computesdk/v1/terminal_service_pb.ts';
 import { systemClock } from '../core/clock.ts';
 import { jsonLogger } from '../core/log.ts';
@@ -11,7 +12,14 @@ import { Lifecycle } from './lifecycle.ts';
 import { agentService } from './rpc/agent-service.ts';
 import { connectionValues } from './rpc/connection.ts';
 import { callInterceptor } from './rpc/interceptor.ts';
+import { signalService } from './rpc/signal-service.ts';
 import { terminalService } from './rpc/terminal-service.ts';
+import { readDiskRoom, readMemoryKills } from './signal/box-health.ts';
+import { PortScanner } from './signal/port-scanner.ts';
+import { SignalHub } from './signal/signal-hub.ts';
+import { readSocketCount } from './signal/socket-count.ts';
+import { procOwners } from './signal/socket-owners.ts';
+import { readListeningSockets } from './signal/socket-table.ts';
 import { TerminalRegistry } from './terminal/registry.ts';
 
 /** Headers of a request, in bytes. */
@@ -29,8 +37,23 @@ closeInheritedDescriptors([config.listenFd]);
 const clock = systemClock;
 const logger = jsonLogger({ write: writeLine, now: clock.now, level: config.logLevel });
 const ending = new AbortController();
+const ports = new PortScanner({
+  readSockets: readListeningSockets,
+  owners: procOwners(config.processMark),
+  ownsNetwork: config.ownsNetwork,
+});
+const signals = new SignalHub({
+  ...{ clock, logger, bootId: config.bootId },
+  senses: {
+    scan: () => ports.scan(),
+    count: readSocketCount,
+    diskRoom: () => readDiskRoom(config.projectDirectory),
+    memoryKills: readMemoryKills,
+  },
+});
 const terminals = new TerminalRegistry({
   clock,
+  onActivity: signals.onActivity,
   bootId: config.bootId,
   previousBootIds: config.previousBootIds,
   surroundings: {
@@ -48,6 +71,7 @@ const lifecycle = new Lifecycle({
 const handler = rpcHandler({
   routes: (router) => {
     router.service(TerminalService, terminalService(terminals));
+    router.service(SignalService, signalService(signals));
     const { sandboxId, bootId } = config;
     const endPrograms = () => terminals.close();
     router.service(
@@ -84,6 +108,7 @@ server.listen({ fd: config.listenFd }, () => {
 async function end(why: string): Promise<void> {
   logger.info('agent ends', { why });
   lifecycle.close();
+  signals.close();
   await terminals.close();
   exit();
 }

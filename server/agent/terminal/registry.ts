@@ -27,6 +27,8 @@ export type TerminalRegistryOptions = {
   readonly previousBootIds: readonly string[];
   readonly surroundings: Omit<ProgramSurroundings, 'reservedNames'>;
   readonly limits?: Partial<TerminalLimits>;
+  /** Called whenever a terminal gets input or its program prints. Must be quick. */
+  readonly onActivity?: () => void;
 };
 
 /** What a caller says about the terminal to create. */
@@ -174,6 +176,7 @@ export class TerminalRegistry {
       ...(pty && { size }),
       start: (sink) =>
         pty ? startPty({ ...spec, size }, sink, clock) : startOnPipes(spec, sink, clock),
+      onActivity: this.#options.onActivity ?? (() => {}),
       onExit: () => {
         release();
         this.#exitedAt.set(id, clock.monotonic());
