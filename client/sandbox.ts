@@ -1,6 +1,7 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 import { type Client, createClient } from '@connectrpc/connect';
 import { AuthService } from '../gen/computesdk/v1/auth_service_pb.ts';
+import { SignalService } from '../gen/computesdk/v1/signal_service_pb.ts';
 import { TerminalService } from '../gen/computesdk/v1/terminal_service_pb.ts';
 import { Access } from './connection/access.ts';
 import { type Clock, systemClock } from './connection/clock.ts';
@@ -12,6 +13,8 @@ import { httpTransport, type TransportFactory } from './connection/transport.ts'
 import { pageWakeSignals, type WakeSignals } from './connection/wake-signals.ts';
 import { adviseOnConnect } from './credential-advice.ts';
 import { Emitter, type Listener, type Unsubscribe } from './emitter.ts';
+import { addressOfPreview, type PreviewUrl } from './preview-url.ts';
+import { SandboxSignals } from './sandbox-signals.ts';
 import { type SignOutOptions, signOut } from './sign-out.ts';
 import type { SignalOption } from './signal-option.ts';
 import type { TerminalContext } from './terminal-context.ts';
@@ -41,6 +44,12 @@ export interface CredentialExpiry {
   readonly expiresAt: Date;
 }
 
+/** Which address of a sandbox is asked for. */
+export interface GetUrlOptions {
+  /** A port of the sandbox, 1 to 65,535. */
+  readonly port: number;
+}
+
 /** The events of a sandbox and what their listeners get. */
 export type SandboxEvents = {
   /** The connection's state changed. */
@@ -61,6 +70,8 @@ export type SandboxParts = {
   readonly transport?: TransportFactory;
   readonly clock?: Clock;
   readonly wakeSignals?: WakeSignals;
+  /** Gives the addresses of previews. Default: made of the sandbox's own address. */
+  readonly previewUrl?: PreviewUrl;
 };
 
 /** How long a disconnect waits for the server to hear of it, in milliseconds. */
@@ -79,10 +90,13 @@ export class Sandbox {
   readonly url: string;
   /** The sandbox's terminals. */
   readonly terminal: Terminals;
+  /** What goes on in the sandbox: ports that open and close, errors, what programs say. */
+  readonly signal: SandboxSignals;
   readonly #credential: Credential;
   readonly #auth: Client<typeof AuthService>;
   readonly #connection: Connection;
   readonly #context: TerminalContext;
+  readonly #previewUrl: PreviewUrl;
   readonly #emitter = new Emitter<SandboxEvents>();
 
   /** @internal */
@@ -108,6 +122,13 @@ export class Sandbox {
       attached: new Set(),
     };
     this.terminal = new Terminals(this.#context);
+    this.#previewUrl = parts.previewUrl ?? (async (port) => addressOfPreview(this.url, port));
+    this.signal = new SandboxSignals({
+      connection: this.#connection,
+      client: createClient(SignalService, transport),
+      url: this.url,
+      previewUrl: this.#previewUrl,
+    });
   }
 
   /**
@@ -185,6 +206,18 @@ export class Sandbox {
   /** Takes a listener off. */
   off<K extends keyof SandboxEvents>(event: K, listener: Listener<SandboxEvents, K>): void {
     this.#emitter.off(event, listener);
+  }
+
+  /**
+   * The address at which the server on a port of the sandbox is shown, for an iframe or a link.
+   *
+   * @throws SandboxError `invalid_argument` (`port`).
+   *
+   * @example
+   * iframe.src = await sandbox.getUrl({ port: 3000 });
+   */
+  getUrl({ port }: GetUrlOptions): Promise<string> {
+    return this.#previewUrl(port);
   }
 
   /**

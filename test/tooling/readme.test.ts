@@ -6,6 +6,13 @@ import { MAX_QUEUED_BYTES } from '../../client/connection/input-queue.ts';
 import { TOKEN_FUNCTION_LIMIT_MS } from '../../client/connection/token-function.ts';
 import { EXPIRED_LIMIT_MS } from '../../client/connection/token-renewal.ts';
 import { DEAD_AFTER_MS } from '../../client/connection/watchdog.ts';
+import { MAX_HELD } from '../../client/signal-teller.ts';
+import { MAX_WAITING, PREVIEW_LIMIT_MS } from '../../client/signals.ts';
+import {
+  MAX_FAILURE_CHARS,
+  MAX_SIGNAL_DATA_CHARS,
+  SIGNAL_LIMITS,
+} from '../../server/agent/signal/limits.ts';
 import { TERMINAL_LIMITS } from '../../server/agent/terminal/limits.ts';
 import * as bounds from '../../server/core/bounds.ts';
 import {
@@ -59,6 +66,7 @@ import { FRONTEND_SNIPPET, SERVER_SNIPPET } from './spec-snippets.ts';
 const LIMITS: Readonly<Record<string, unknown>> = {
   ...bounds,
   ...TERMINAL_LIMITS,
+  ...SIGNAL_LIMITS,
   ADDRESS_BURST,
   ADDRESS_FAILURES_PER_SECOND,
   CREDENTIAL_BURST,
@@ -74,6 +82,11 @@ const LIMITS: Readonly<Record<string, unknown>> = {
   DEFAULT_TIMEOUT_MS,
   EXPIRED_LIMIT_MS,
   MAX_DEATHS,
+  MAX_FAILURE_CHARS,
+  MAX_SIGNAL_DATA_CHARS,
+  MAX_HELD,
+  MAX_WAITING,
+  PREVIEW_LIMIT_MS,
   MAX_DESCRIPTION_CHARS,
   MAX_LIVE_TOKENS,
   MAX_LIVE_LINKS,
