@@ -17,7 +17,7 @@ import { terminalService } from './rpc/terminal-service.ts';
 import { readDiskRoom, readMemoryKills } from './signal/box-health.ts';
 import { PortScanner } from './signal/port-scanner.ts';
 import { SignalHub } from './signal/signal-hub.ts';
-import { readSocketCount } from './signal/socket-count.ts';
+import { socketCounter } from './signal/socket-count.ts';
 import { procOwners } from './signal/socket-owners.ts';
 import { readListeningSockets } from './signal/socket-table.ts';
 import { TerminalRegistry } from './terminal/registry.ts';
@@ -46,7 +46,7 @@ const signals = new SignalHub({
   ...{ clock, logger, bootId: config.bootId },
   senses: {
     scan: () => ports.scan(),
-    count: readSocketCount,
+    count: socketCounter(),
     diskRoom: () => readDiskRoom(config.projectDirectory),
     memoryKills: readMemoryKills,
   },

@@ -25,7 +25,7 @@ export type PortPlan = {
 const LOG_FILE = 'port-program.log';
 /** Obeys one plan a line, and notes what it did in a file, which no terminal shows. */
 const SOURCE = `
-const { appendFileSync } = require('node:fs');
+const { appendFileSync, writeFileSync } = require('node:fs');
 const { createServer } = require('node:net');
 const { createInterface } = require('node:readline');
 const note = (port, what) =>
@@ -40,6 +40,7 @@ createInterface({ input: process.stdin }).on('line', (line) => {
     });
   }, openAfterMs);
 });
+writeFileSync('${LOG_FILE}', '');
 console.log('port program on');
 `;
 
@@ -47,6 +48,7 @@ console.log('port program on');
 export class PortProgram {
   readonly #terminal: Terminal;
   readonly #logFile: string;
+  readonly #moments: PortMoment[] = [];
 
   private constructor(terminal: Terminal, logFile: string) {
     this.#terminal = terminal;
@@ -75,8 +77,9 @@ export class PortProgram {
   }
 
   /** What it did so far. */
-  moments(): PortMoment[] {
+  moments(): readonly PortMoment[] {
     const lines = readFileSync(this.#logFile, 'utf8').split('\n').slice(0, -1);
-    return lines.map((line) => JSON.parse(line));
+    for (const line of lines.slice(this.#moments.length)) this.#moments.push(JSON.parse(line));
+    return this.#moments;
   }
 }

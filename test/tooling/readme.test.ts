@@ -60,7 +60,7 @@ import { REQUEST_MEMORY_MS } from '../../server/gateway/store/requests.ts';
 import { MAX_MESSAGE_BYTES } from '../../server/rpc/connect-node.ts';
 import { TestGateway } from '../support/gateway.ts';
 import { run } from './packed-app.ts';
-import { FRONTEND_SNIPPET, SERVER_SNIPPET } from './spec-snippets.ts';
+import { FRONTEND_SNIPPET, SERVER_SNIPPET, SIGNALS_SNIPPET } from './spec-snippets.ts';
 
 /** What the code holds of each limit in the table; names of terminal limits are those of the object. */
 const LIMITS: Readonly<Record<string, unknown>> = {
@@ -143,7 +143,7 @@ test('.env.example has every setting and nothing else', () => {
 });
 
 test('the quick start is the one of the guide', () => {
-  for (const snippet of [SERVER_SNIPPET, FRONTEND_SNIPPET]) {
+  for (const snippet of [SERVER_SNIPPET, FRONTEND_SNIPPET, SIGNALS_SNIPPET]) {
     expect(readme).toContain(`\`\`\`js${snippet}\`\`\``);
   }
 });

@@ -18,8 +18,12 @@ export type SignalLimits = {
   readonly activeScanMs: number;
   /** How long activity counts as such. */
   readonly activeMs: number;
-  /** The list of sockets is read this often also while their number stays the same. */
-  readonly rescanMs: number;
+  /**
+   * The list of sockets is read this often also while their number stays the same: one may have taken
+   * the place of another.
+   */
+  readonly calmRescanMs: number;
+  readonly activeRescanMs: number;
   /** It is not read again sooner than this, however often their number changes. */
   readonly scanGapMs: number;
   /** How often disk and memory are looked at. */
@@ -62,7 +66,8 @@ export const SIGNAL_LIMITS: SignalLimits = {
   activeLookMs: 100,
   activeScanMs: 400,
   activeMs: 3 * SECOND,
-  rescanMs: 3 * SECOND,
+  calmRescanMs: 10 * SECOND,
+  activeRescanMs: 500,
   scanGapMs: 200,
   healthMs: 10 * SECOND,
   diskRoomBytes: 16 * MIB,

@@ -28,6 +28,8 @@ export class PortWatch {
   #timerAt = 0;
   /** Until when activity counts. */
   #activeUntil = Number.NEGATIVE_INFINITY;
+  /** Since when it does without a pause. */
+  #activeSince = Number.NEGATIVE_INFINITY;
   /** The next wait after activity. */
   #activeWaitMs = 0;
   /** Whether the kernel counts sockets. */
@@ -68,6 +70,7 @@ export class PortWatch {
     const wasActive = now < this.#activeUntil;
     this.#activeUntil = now + limits.activeMs;
     if (wasActive) return;
+    this.#activeSince = now;
     this.#activeWaitMs = limits.firstLookMs;
     if (this.#timer && this.#timerAt > now + limits.firstLookMs) this.#schedule();
   }
@@ -108,7 +111,9 @@ export class PortWatch {
     if (now >= (table.decidesAt ?? Number.POSITIVE_INFINITY)) return true;
     const counted = count();
     const age = now - this.#scannedAt;
-    if (counted === undefined || age >= limits.rescanMs) return true;
+    const isActive = now - this.#activeSince >= limits.activeRescanMs && now < this.#activeUntil;
+    const rescanMs = isActive ? limits.activeRescanMs : limits.calmRescanMs;
+    if (counted === undefined || age >= rescanMs) return true;
     return counted !== this.#scannedCount && age >= limits.scanGapMs;
   }
 

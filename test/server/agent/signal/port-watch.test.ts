@@ -39,13 +39,13 @@ function scene({ isCounted = true } = {}) {
   return { clock, seen, changes, watch, set, fail };
 }
 
-it('reads the list of sockets while nothing happens every three seconds only', async () => {
+it('reads the list of sockets while nothing happens every ten seconds only', async () => {
   const { clock, seen, watch } = scene();
   watch.start();
   await clock.advanceAsync(60_000, 10);
-  expect(seen.scans.length).toBeLessThanOrEqual(21);
-  expect(seen.scans.length).toBeGreaterThanOrEqual(19);
-  expect(seen.looks).toBeLessThan(300);
+  expect(seen.scans.length).toBeLessThanOrEqual(7);
+  expect(seen.scans.length).toBeGreaterThanOrEqual(5);
+  expect(seen.looks).toBeLessThan(250);
   watch.stop();
   expect(clock.pendingTimers).toBe(0);
 });
@@ -81,11 +81,28 @@ it('sees what opens silently within a second, and closes it within a second and 
   watch.start();
   await clock.advanceAsync(7_030, 10);
   set(3000);
-  await clock.advanceAsync(260, 10);
+  await clock.advanceAsync(360, 10);
   expect(changes).toHaveLength(1);
   set();
-  await clock.advanceAsync(1300, 10);
+  await clock.advanceAsync(1400, 10);
   expect(changes).toHaveLength(2);
+  watch.stop();
+});
+
+it('sees a server that took the place of another, so that the number stayed the same', async () => {
+  const { clock, seen, changes, watch } = scene();
+  watch.start();
+  seen.ports = [3000];
+  seen.count += 1;
+  await clock.advanceAsync(5000, 10);
+  watch.wake();
+  seen.ports = [3001];
+  await clock.advanceAsync(550, 10);
+  expect(changes.at(-1)).toContain('open 3001');
+  await clock.advanceAsync(20_000, 10);
+  seen.ports = [3002];
+  await clock.advanceAsync(10_400, 10);
+  expect(changes.map((change) => change.split(' at ')[0])).toContain('open 3002');
   watch.stop();
 });
 

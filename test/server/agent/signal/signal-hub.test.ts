@@ -211,7 +211,7 @@ describe('looking for ports', () => {
     expect([scans, clock.pendingTimers]).toEqual([0, 0]);
     const stream = await hub.attach({ ...NEW, leaseMs: 0 });
     read(stream);
-    await pass(5000);
+    await pass(15_000);
     expect(scans).toBeGreaterThan(1);
     stream.close();
     await pass();

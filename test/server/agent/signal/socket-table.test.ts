@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { expect, it } from 'vitest';
-import { readSocketCount } from '../../../../server/agent/signal/socket-count.ts';
+import { socketCounter } from '../../../../server/agent/signal/socket-count.ts';
 import {
   parseSocketTable,
   readListeningSockets,
@@ -59,15 +59,16 @@ it.each([
 });
 
 it('sees a real socket come and go, and the kernel count it', async () => {
+  const count = socketCounter();
   for (const host of ['127.0.0.1', '::1']) {
-    const before = readSocketCount();
+    const before = count();
     const server = createServer().listen(0, host);
     await once(server, 'listening');
     const address = server.address();
     const port = typeof address === 'object' ? address?.port : undefined;
     const found = (await readListeningSockets()).filter((socket) => socket.port === port);
     expect(found).toMatchObject([{ address: host, inode: expect.stringMatching(/^\d+$/) }]);
-    expect(readSocketCount()).not.toBe(before);
+    expect(count()).not.toBe(before);
     server.close();
     await once(server, 'close');
     expect((await readListeningSockets()).filter((socket) => socket.port === port)).toEqual([]);
