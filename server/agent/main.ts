@@ -14,6 +14,7 @@ import { connectionValues } from './rpc/connection.ts';
 import { callInterceptor } from './rpc/interceptor.ts';
 import { signalService } from './rpc/signal-service.ts';
 import { terminalService } from './rpc/terminal-service.ts';
+import { BoxCommand } from './signal/box-command.ts';
 import { readDiskRoom, readMemoryKills } from './signal/box-health.ts';
 import { PortScanner } from './signal/port-scanner.ts';
 import { SignalHub } from './signal/signal-hub.ts';
@@ -51,6 +52,7 @@ const signals = new SignalHub({
     memoryKills: readMemoryKills,
   },
 });
+const command = openCommand();
 const terminals = new TerminalRegistry({
   clock,
   onActivity: signals.onActivity,
@@ -59,7 +61,7 @@ const terminals = new TerminalRegistry({
   surroundings: {
     projectPath: PROJECT_PATH,
     projectDirectory: config.projectDirectory,
-    environment: { ...config.shellEnvironment, HOME: config.homeDirectory },
+    environment: environment(),
   },
 });
 const lifecycle = new Lifecycle({
@@ -109,6 +111,7 @@ async function end(why: string): Promise<void> {
   logger.info('agent ends', { why });
   lifecycle.close();
   signals.close();
+  command?.close();
   await terminals.close();
   exit();
 }
@@ -121,6 +124,29 @@ function exit(): void {
     ending.abort();
     server.closeIdleConnections();
   });
+}
+
+/** The command in the box is a convenience: whatever keeps it from being made is no reason to fail. */
+function openCommand(): BoxCommand | undefined {
+  const onFailed = (error: unknown) => logger.warn('programs cannot emit signals', { error });
+  try {
+    return BoxCommand.open({
+      homeDirectory: config.homeDirectory,
+      node: process.execPath,
+      emit: (signal) => signals.emitFromBox(signal),
+      ...{ clock, onFailed },
+    });
+  } catch (error) {
+    onFailed(error);
+    return undefined;
+  }
+}
+
+/** The whole environment of programs, before what their terminals add. */
+function environment(): Record<string, string> {
+  const { PATH = '', ...others } = config.shellEnvironment;
+  const paths = command ? [PATH, command.binDirectory] : [PATH];
+  return { ...others, PATH: paths.join(':'), HOME: config.homeDirectory };
 }
 
 /** Where standard error is gone or full, the line is lost rather than the agent. */

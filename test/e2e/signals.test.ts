@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { compute } from '../../client/compute.ts';
-import { Sandbox, type Terminal } from '../../client/index.ts';
+import { type AnySignal, Sandbox, type Terminal } from '../../client/index.ts';
 import { ChaosProxy } from '../support/chaos-proxy.ts';
 import { TestGateway } from '../support/gateway.ts';
 import { PortProgram } from '../support/port-program.ts';
@@ -147,6 +147,30 @@ describe('signals of a sandbox', () => {
     expect(brief(told)).toEqual(brief([...stage.told]));
     expect(gaps).toEqual([]);
     await sandbox.disconnect();
+  });
+
+  it('come from programs in the sandbox by its command, and never lead to another host', async () => {
+    await using stage = await SignalStage.open(gateway);
+    const { sandbox, signals } = stage;
+    const told: AnySignal[] = [];
+    signals.on('signal', (signal) => told.push(signal));
+    const script = [
+      'computesdk-signal error "the build failed" build',
+      'computesdk-signal ready 3000 /docs',
+      'computesdk-signal ready 3000 //evil.example/',
+      'computesdk-signal emit progress 0.4; echo "all $?"',
+    ].join('; ');
+    const terminal = await sandbox.terminal.create({ shell: 'bash', args: ['-c', script] });
+    const shown = screen(terminal);
+    await until(() => shown.text.includes('all 0'), { what: 'the end of the script' });
+    await until(() => told.length === 3, { what: 'what was told' });
+    const url = `http://3000-${sandbox.id}.localhost:${gateway.port}/docs`;
+    expect(told).toEqual([
+      { signal: 'error', message: 'the build failed', source: 'build' },
+      { signal: 'serverReady', port: 3000, url },
+      { signal: 'custom', name: 'progress', data: '0.4' },
+    ]);
+    expect(shown.text).toContain('computesdk-signal: path: must be empty, or begin with one slash');
   });
 
   it('need their scopes: one to listen, another to tell', async () => {

@@ -8,6 +8,7 @@ import { EXPIRED_LIMIT_MS } from '../../client/connection/token-renewal.ts';
 import { DEAD_AFTER_MS } from '../../client/connection/watchdog.ts';
 import { MAX_HELD } from '../../client/signal-teller.ts';
 import { MAX_WAITING, PREVIEW_LIMIT_MS } from '../../client/signals.ts';
+import { MAX_COMMAND_CONNECTIONS, MAX_COMMAND_MS } from '../../server/agent/signal/box-command.ts';
 import {
   MAX_FAILURE_CHARS,
   MAX_SIGNAL_DATA_CHARS,
@@ -82,6 +83,8 @@ const LIMITS: Readonly<Record<string, unknown>> = {
   DEFAULT_TIMEOUT_MS,
   EXPIRED_LIMIT_MS,
   MAX_DEATHS,
+  MAX_COMMAND_CONNECTIONS,
+  MAX_COMMAND_MS,
   MAX_FAILURE_CHARS,
   MAX_SIGNAL_DATA_CHARS,
   MAX_HELD,

@@ -95,7 +95,7 @@ export class SignalHub implements FailureSink {
     this.#readers = new SignalReaders({ clock, limits });
     this.#streams = new Quota(limits.signalStreams, 'signal streams of a sandbox');
     const { emitBurst: burst, emitsPerSecond: perSecond, requestKeptMs: keptMs } = limits;
-    this.#emissions = new RateLimit({ burst, perSecond, maxKeys: 2, clock });
+    this.#emissions = new RateLimit({ burst, perSecond, maxKeys: 4, clock });
     this.#requests = new RecentRequests({ clock, keptMs, limit: limits.requests });
   }
 
@@ -120,7 +120,13 @@ export class SignalHub implements FailureSink {
    */
   emit(actor: Actor, requestId: string, signal: EmittedSignal): Promise<void> {
     checkSignal(signal);
-    return this.#requests.run({ actor, requestId }, async () => this.#emit(signal));
+    return this.#requests.run({ actor, requestId }, async () => this.#emit(signal, 'client'));
+  }
+
+  /** The same for a program in the box, which uses up nothing of what clients may emit. */
+  async emitFromBox(signal: EmittedSignal): Promise<void> {
+    checkSignal(signal);
+    this.#emit(signal, 'box');
   }
 
   /** Attaches a reader. Its earlier stream ends. Throws INVALID_ARGUMENT, CURSOR_OUT_OF_RANGE, LIMIT_REACHED. */
@@ -181,8 +187,8 @@ export class SignalHub implements FailureSink {
     }
   }
 
-  #emit(signal: EmittedSignal): void {
-    const waitMs = this.#emissions.take('');
+  #emit(signal: EmittedSignal, origin: 'box' | 'client'): void {
+    const waitMs = this.#emissions.take(origin);
     if (waitMs > 0) {
       const { emitsPerSecond } = this.limits;
       throw new DomainError('RATE_LIMITED', `more than ${emitsPerSecond} signals in a second`, {
