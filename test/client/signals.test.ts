@@ -147,7 +147,8 @@ describe('signals', () => {
       for (const cut of ['ready', 'gap', 'ports'] as const) {
         events.cutBefore = cut;
         gateway.network.cutStreams();
-        await pass(1_000);
+        const attaches = events.attaches.length;
+        while (events.attaches.length === attaches) await pass(500);
       }
       events.cutBefore = undefined;
       await pass(3_000);

@@ -21,6 +21,8 @@ const CALM_MS = 3_300;
 const MAX_OPEN_P95_MS: Readonly<Record<Kind, number>> = isSoak
   ? { keystroke: 300, output: 300, silent: 1_200 }
   : { keystroke: 1_500, output: 1_500, silent: 3_000 };
+/** A server that is up for less may be missed between two looks, and two pauses then count as one. */
+const MIN_UP_MS = 600;
 const MAX_CLOSE_P95_MS = isSoak ? 1_500 : 4_000;
 const IDLE_MS = isSoak ? 60_000 : 10_000;
 /** Share of a core that an agent may take while somebody listens and nothing happens. */
@@ -156,7 +158,8 @@ async function runLane(
 ): Promise<void> {
   for (let restart = 0; restart < restarts; restart += 1) {
     const openAfterMs = random.chance(0.2) ? 1_100 + random.below(1_500) : random.below(800);
-    await program.plan({ port, openAfterMs, closeAfterMs: random.below(400), prints: false });
+    const closeAfterMs = MIN_UP_MS + random.below(300);
+    await program.plan({ port, openAfterMs, closeAfterMs, prints: false });
     const isOver = () =>
       program.moments().filter((moment) => moment.port === port).length === 2 * (restart + 1);
     await until(isOver, { what: `restart ${restart} of port ${port}`, withinMs: 20_000 });

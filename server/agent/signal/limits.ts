@@ -24,7 +24,7 @@ export type SignalLimits = {
    */
   readonly calmRescanMs: number;
   readonly activeRescanMs: number;
-  /** It is not read again sooner than this, however often their number changes. */
+  /** After it showed nothing new it is not read again sooner than this, however often their number changes. */
   readonly scanGapMs: number;
   /** How often disk and memory are looked at. */
   readonly healthMs: number;

@@ -37,6 +37,10 @@ export class PortWatch {
   /** The count before the last scan. */
   #scannedCount: string | undefined;
   #scannedAt = Number.NEGATIVE_INFINITY;
+  /** The ports that the last scan saw, as a text to compare. */
+  #scannedPorts = '';
+  /** When a scan that the count asked for last saw nothing new. */
+  #fruitlessAt = Number.NEGATIVE_INFINITY;
   #current: Promise<void> = Promise.resolve();
   #next: Promise<void> | undefined;
 
@@ -90,7 +94,9 @@ export class PortWatch {
     // Before the scan: what changes meanwhile is seen at the next look.
     const counted = count();
     try {
-      table.update(await scan(), { mayRestart: this.#isRunning && this.#isContinuous });
+      const seen = await scan();
+      this.#scannedPorts = seen.map(({ port }) => port).join();
+      table.update(seen, { mayRestart: this.#isRunning && this.#isContinuous });
       this.#isContinuous = true;
       this.#scannedCount = counted;
     } catch (error) {
@@ -102,19 +108,30 @@ export class PortWatch {
   async #look(): Promise<void> {
     this.#timer = undefined;
     if (this.#isScanDue()) await this.scan();
+    else if (this.#isCountNew()) await this.#scanForCount();
     if (this.#isRunning && !this.#timer) this.#schedule();
   }
 
   #isScanDue(): boolean {
-    const { clock, limits, count, table } = this.#options;
+    const { clock, limits, table } = this.#options;
     const now = clock.monotonic();
     if (now >= (table.decidesAt ?? Number.POSITIVE_INFINITY)) return true;
-    const counted = count();
-    const age = now - this.#scannedAt;
     const isActive = now - this.#activeSince >= limits.activeRescanMs && now < this.#activeUntil;
     const rescanMs = isActive ? limits.activeRescanMs : limits.calmRescanMs;
-    if (counted === undefined || age >= rescanMs) return true;
-    return counted !== this.#scannedCount && age >= limits.scanGapMs;
+    return !this.#isCounted || now - this.#scannedAt >= rescanMs;
+  }
+
+  #isCountNew(): boolean {
+    const { clock, limits, count } = this.#options;
+    const isAllowed = clock.monotonic() - this.#fruitlessAt >= limits.scanGapMs;
+    return isAllowed && count() !== this.#scannedCount;
+  }
+
+  /** Where connections come and go in numbers, the count says nothing about ports. */
+  async #scanForCount(): Promise<void> {
+    const before = this.#scannedPorts;
+    await this.scan();
+    if (this.#scannedPorts === before) this.#fruitlessAt = this.#options.clock.monotonic();
   }
 
   #schedule(): void {

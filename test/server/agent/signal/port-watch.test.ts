@@ -118,6 +118,20 @@ it('stays seldom under a flood of activity and of changing counts', async () => 
   watch.stop();
 });
 
+it('sees a server at once that opens right after another one closed', async () => {
+  const { clock, changes, watch, set } = scene();
+  watch.start();
+  set(3000);
+  await clock.advanceAsync(5000, 10);
+  set();
+  for (let ms = 0; changes.length < 2 && ms < 2000; ms += 10) await clock.advanceAsync(10, 10);
+  watch.wake();
+  set(3001);
+  await clock.advanceAsync(60, 10);
+  expect(changes.at(-1)).toContain('open 3001');
+  watch.stop();
+});
+
 it('goes on after scans that failed, without a hot loop', async () => {
   const { clock, seen, changes, watch, set, fail } = scene();
   watch.start();
