@@ -16,11 +16,30 @@ export { SandboxError, type SandboxErrorCode, type SandboxErrorOptions } from '.
 export {
   type ConnectOptions,
   type CredentialExpiry,
+  type GetUrlOptions,
   Sandbox,
   type SandboxEvents,
 } from './sandbox.ts';
+export {
+  type EmitCustomOptions,
+  type EmitErrorOptions,
+  type EmitPortOptions,
+  type EmitServerReadyOptions,
+  SandboxSignals,
+} from './sandbox-signals.ts';
 export type { SignOutOptions } from './sign-out.ts';
+export type {
+  AnySignal,
+  CustomSignal,
+  ErrorSignal,
+  OpenPort,
+  PortSignal,
+  ServerReadySignal,
+  SignalEvents,
+  SignalGap,
+} from './signal-events.ts';
 export type { SignalOption } from './signal-option.ts';
+export { Signals } from './signals.ts';
 export { Terminal, type TerminalStatus } from './terminal.ts';
 export type {
   TerminalDataInfo,

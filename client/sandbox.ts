@@ -1,19 +1,22 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 import { type Client, createClient } from '@connectrpc/connect';
 import { AuthService } from '../gen/computesdk/v1/auth_service_pb.ts';
+import { SignalService } from '../gen/computesdk/v1/signal_service_pb.ts';
 import { TerminalService } from '../gen/computesdk/v1/terminal_service_pb.ts';
 import { Access } from './connection/access.ts';
 import { type Clock, systemClock } from './connection/clock.ts';
 import { Connection } from './connection/connection.ts';
 import type { ConnectionState } from './connection/connection-state.ts';
 import { type Credential, cookieCredential, TokenCredential } from './connection/credential.ts';
-import { onLateStream } from './connection/late-stream.ts';
-import { SandboxTransport, type TransportKind } from './connection/sandbox-transport.ts';
+import type { TransportKind } from './connection/sandbox-transport.ts';
 import { askForToken, type TokenFunction } from './connection/token-function.ts';
-import { httpTransport, type TransportFactory } from './connection/transport.ts';
+import type { TransportFactory } from './connection/transport.ts';
 import { pageWakeSignals, type WakeSignals } from './connection/wake-signals.ts';
+import { openWay } from './connection/way.ts';
 import { adviseOnConnect } from './credential-advice.ts';
 import { Emitter, type Listener, type Unsubscribe } from './emitter.ts';
+import { addressOfPreview, type PreviewUrl } from './preview-url.ts';
+import { SandboxSignals } from './sandbox-signals.ts';
 import { type SignOutOptions, signOut } from './sign-out.ts';
 import type { SignalOption } from './signal-option.ts';
 import type { TerminalContext } from './terminal-context.ts';
@@ -48,6 +51,12 @@ export interface CredentialExpiry {
   readonly expiresAt: Date;
 }
 
+/** Which address of a sandbox is asked for. */
+export interface GetUrlOptions {
+  /** A port of the sandbox, 1 to 65,535. */
+  readonly port: number;
+}
+
 /** The events of a sandbox and what their listeners get. */
 export type SandboxEvents = {
   /** The connection's state changed. */
@@ -70,6 +79,8 @@ export type SandboxParts = {
   readonly transportKind?: TransportKind | undefined;
   readonly clock?: Clock;
   readonly wakeSignals?: WakeSignals;
+  /** Gives the addresses of previews. Default: made of the sandbox's own address. */
+  readonly previewUrl?: PreviewUrl;
 };
 
 /** How long a disconnect waits for the server to hear of it, in milliseconds. */
@@ -88,17 +99,20 @@ export class Sandbox {
   readonly url: string;
   /** The sandbox's terminals. */
   readonly terminal: Terminals;
+  /** What goes on in the sandbox: ports that open and close, errors, what programs say. */
+  readonly signal: SandboxSignals;
   readonly #credential: Credential;
   readonly #auth: Client<typeof AuthService>;
   readonly #connection: Connection;
   readonly #context: TerminalContext;
+  readonly #previewUrl: PreviewUrl;
   readonly #emitter = new Emitter<SandboxEvents>();
 
   /** @internal */
   protected constructor(parts: SandboxParts) {
     const { credential, clock = systemClock, wakeSignals = pageWakeSignals } = parts;
     this.url = toBaseUrl('url', parts.url);
-    const way = this.#wayOf(parts, clock);
+    const way = openWay({ ...parts, url: this.url, clock, connection: () => this.#connection });
     const { transport } = way;
     this.#credential = credential;
     // Only an answer over HTTP can take the browser's cookie away.
@@ -121,6 +135,13 @@ export class Sandbox {
       attached: new Set(),
     };
     this.terminal = new Terminals(this.#context);
+    this.#previewUrl = parts.previewUrl ?? (async (port) => addressOfPreview(this.url, port));
+    this.signal = new SandboxSignals({
+      connection: this.#connection,
+      client: createClient(SignalService, transport),
+      url: this.url,
+      previewUrl: this.#previewUrl,
+    });
   }
 
   /**
@@ -203,6 +224,18 @@ export class Sandbox {
   }
 
   /**
+   * The address at which the server on a port of the sandbox is shown, for an iframe or a link.
+   *
+   * @throws SandboxError `invalid_argument` (`port`).
+   *
+   * @example
+   * iframe.src = await sandbox.getUrl({ port: 3000 });
+   */
+  getUrl({ port }: GetUrlOptions): Promise<string> {
+    return this.#previewUrl(port);
+  }
+
+  /**
    * Lets go of the sandbox, which runs on. Streams end, input that waits is refused with `closed`.
    * Idempotent, never throws.
    */
@@ -249,19 +282,6 @@ export class Sandbox {
   /** `await using sandbox = …` disconnects at the end of the block, where the language has it. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.disconnect();
-  }
-
-  /** How calls get to the gateway. */
-  #wayOf(parts: SandboxParts, clock: Clock) {
-    const { credential, transportKind } = parts;
-    const http = (parts.transport ?? httpTransport)(this.url, credential);
-    if (parts.transport) return { transport: http, http, renew: () => {}, close: () => {} };
-    const transport = new SandboxTransport({
-      ...{ baseUrl: this.url, credential, clock, kind: transportKind },
-      onNotice: (notice) => this.#connection.note(notice),
-      onLateStream: (stillLate) => void onLateStream(this.#connection, stillLate),
-    });
-    return { transport, http, renew: () => transport.renew(), close: () => transport.close() };
   }
 
   /** A call of this credential succeeded just now. @internal */

@@ -12,6 +12,8 @@ export * from '../gen/computesdk/v1/sandbox_pb.ts';
 export * from '../gen/computesdk/v1/sandbox_service_pb.ts';
 export * from '../gen/computesdk/v1/session_token_pb.ts';
 export * from '../gen/computesdk/v1/session_token_service_pb.ts';
+export * from '../gen/computesdk/v1/signal_pb.ts';
+export * from '../gen/computesdk/v1/signal_service_pb.ts';
 export * from '../gen/computesdk/v1/stream_pb.ts';
 export * from '../gen/computesdk/v1/terminal_pb.ts';
 export * from '../gen/computesdk/v1/terminal_service_pb.ts';

@@ -7,7 +7,15 @@ import { TOKEN_FUNCTION_LIMIT_MS } from '../../client/connection/token-function.
 import { EXPIRED_LIMIT_MS } from '../../client/connection/token-renewal.ts';
 import { DEAD_AFTER_MS } from '../../client/connection/watchdog.ts';
 import { MAX_STREAMS_IN_PAGE } from '../../client/connection/watched-streams.ts';
+import { MAX_HELD } from '../../client/signal-teller.ts';
+import { MAX_WAITING, PREVIEW_LIMIT_MS } from '../../client/signals.ts';
 import { CONNECTION_WINDOW_BYTES, STREAM_WINDOW_BYTES } from '../../frames/outflow.ts';
+import { MAX_COMMAND_CONNECTIONS, MAX_COMMAND_MS } from '../../server/agent/signal/box-command.ts';
+import {
+  MAX_FAILURE_CHARS,
+  MAX_SIGNAL_DATA_CHARS,
+  SIGNAL_LIMITS,
+} from '../../server/agent/signal/limits.ts';
 import { TERMINAL_LIMITS } from '../../server/agent/terminal/limits.ts';
 import * as bounds from '../../server/core/bounds.ts';
 import {
@@ -59,12 +67,13 @@ import { REQUEST_MEMORY_MS } from '../../server/gateway/store/requests.ts';
 import { MAX_MESSAGE_BYTES } from '../../server/rpc/connect-node.ts';
 import { TestGateway } from '../support/gateway.ts';
 import { run } from './packed-app.ts';
-import { FRONTEND_SNIPPET, SERVER_SNIPPET } from './spec-snippets.ts';
+import { FRONTEND_SNIPPET, SERVER_SNIPPET, SIGNALS_SNIPPET } from './spec-snippets.ts';
 
 /** What the code holds of each limit in the table; names of terminal limits are those of the object. */
 const LIMITS: Readonly<Record<string, unknown>> = {
   ...bounds,
   ...TERMINAL_LIMITS,
+  ...SIGNAL_LIMITS,
   ADDRESS_BURST,
   ADDRESS_FAILURES_PER_SECOND,
   CREDENTIAL_BURST,
@@ -80,6 +89,13 @@ const LIMITS: Readonly<Record<string, unknown>> = {
   DEFAULT_TIMEOUT_MS,
   EXPIRED_LIMIT_MS,
   MAX_DEATHS,
+  MAX_COMMAND_CONNECTIONS,
+  MAX_COMMAND_MS,
+  MAX_FAILURE_CHARS,
+  MAX_SIGNAL_DATA_CHARS,
+  MAX_HELD,
+  MAX_WAITING,
+  PREVIEW_LIMIT_MS,
   MAX_DESCRIPTION_CHARS,
   MAX_LARGE_ARRIVALS_PER_SANDBOX,
   MAX_LIVE_TOKENS,
@@ -143,7 +159,7 @@ test('.env.example has every setting and nothing else', () => {
 });
 
 test('the quick start is the one of the guide', () => {
-  for (const snippet of [SERVER_SNIPPET, FRONTEND_SNIPPET]) {
+  for (const snippet of [SERVER_SNIPPET, FRONTEND_SNIPPET, SIGNALS_SNIPPET]) {
     expect(readme).toContain(`\`\`\`js${snippet}\`\`\``);
   }
 });

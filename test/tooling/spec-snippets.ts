@@ -56,6 +56,30 @@ const token = await sandbox.sessionToken.retrieve('token-id');
 await sandbox.sessionToken.revoke('token-id');
 `;
 
+/** How the guide listens to a sandbox; `iframe` and `showNotification` are the page's. */
+export const SIGNALS_SNIPPET = `
+const signals = await sandbox.signal.start();
+
+signals.on('port', (event) => {
+  if (event.type === 'open') {
+    console.log(\`Server started on port \${event.port}\`);
+    iframe.src = event.url;
+  }
+});
+
+signals.on('error', (event) => {
+  showNotification('error', event.message);
+});
+`;
+
+/** A module whose `listen` runs the snippet in a page of these parts, and gives the signals. */
+export const signalsModule = `
+export async function listen({ sandbox, iframe, showNotification, console }) {
+${SIGNALS_SNIPPET}
+  return signals;
+}
+`;
+
 /** The backend that also looks after its tokens. */
 export function tokenProgram(): string {
   const snippet = TOKEN_SNIPPET.replaceAll("'token-id'", 'session.id');
