@@ -2,6 +2,7 @@
 import { type Client, createClient } from '@connectrpc/connect';
 import { AuthService } from '../gen/computesdk/v1/auth_service_pb.ts';
 import { TerminalService } from '../gen/computesdk/v1/terminal_service_pb.ts';
+import { WatcherService } from '../gen/computesdk/v1/watcher_service_pb.ts';
 import { Access } from './connection/access.ts';
 import { type Clock, systemClock } from './connection/clock.ts';
 import { Connection } from './connection/connection.ts';
@@ -17,6 +18,7 @@ import type { SignalOption } from './signal-option.ts';
 import type { TerminalContext } from './terminal-context.ts';
 import { Terminals } from './terminals.ts';
 import { toBaseUrl } from './values.ts';
+import { Watchers } from './watchers.ts';
 
 /** Where a sandbox is and what opens it. */
 export interface ConnectOptions extends SignalOption {
@@ -79,6 +81,8 @@ export class Sandbox {
   readonly url: string;
   /** The sandbox's terminals. */
   readonly terminal: Terminals;
+  /** What watches the sandbox's files. */
+  readonly watcher: Watchers;
   readonly #credential: Credential;
   readonly #auth: Client<typeof AuthService>;
   readonly #connection: Connection;
@@ -108,6 +112,10 @@ export class Sandbox {
       attached: new Set(),
     };
     this.terminal = new Terminals(this.#context);
+    this.watcher = new Watchers({
+      connection: this.#connection,
+      client: createClient(WatcherService, transport),
+    });
   }
 
   /**

@@ -2,6 +2,7 @@ import { writeSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { AgentService } from '../../gen/computesdk/agent/v1/agent_service_pb.ts';
 import { TerminalService } from '../../gen/computesdk/v1/terminal_service_pb.ts';
+import { WatcherService } from '../../gen/computesdk/v1/watcher_service_pb.ts';
 import { systemClock } from '../core/clock.ts';
 import { jsonLogger } from '../core/log.ts';
 import { rpcHandler } from '../rpc/connect-node.ts';
@@ -12,7 +13,10 @@ import { agentService } from './rpc/agent-service.ts';
 import { connectionValues } from './rpc/connection.ts';
 import { callInterceptor } from './rpc/interceptor.ts';
 import { terminalService } from './rpc/terminal-service.ts';
+import { watcherService } from './rpc/watcher-service.ts';
 import { TerminalRegistry } from './terminal/registry.ts';
+import { WatcherRegistry } from './watcher/registry.ts';
+import { WatchThread } from './watcher/watch-thread.ts';
 
 /** Headers of a request, in bytes. */
 const MAX_HEADER_BYTES = 16 * 1024;
@@ -29,15 +33,18 @@ closeInheritedDescriptors([config.listenFd]);
 const clock = systemClock;
 const logger = jsonLogger({ write: writeLine, now: clock.now, level: config.logLevel });
 const ending = new AbortController();
+const { previousBootIds, projectDirectory } = config;
+const paths = { projectPath: PROJECT_PATH, projectDirectory };
 const terminals = new TerminalRegistry({
-  clock,
-  bootId: config.bootId,
-  previousBootIds: config.previousBootIds,
+  ...{ clock, bootId: config.bootId, previousBootIds },
   surroundings: {
-    projectPath: PROJECT_PATH,
-    projectDirectory: config.projectDirectory,
+    ...paths,
     environment: { ...config.shellEnvironment, HOME: config.homeDirectory },
   },
+});
+const watchers = new WatcherRegistry({
+  ...{ clock, bootId: config.bootId, previousBootIds, paths },
+  openTree: new WatchThread().open,
 });
 const lifecycle = new Lifecycle({
   clock,
@@ -49,7 +56,11 @@ const handler = rpcHandler({
   routes: (router) => {
     router.service(TerminalService, terminalService(terminals));
     const { sandboxId, bootId } = config;
-    const endPrograms = () => terminals.close();
+    router.service(WatcherService, watcherService(watchers));
+    const endPrograms = () => {
+      watchers.close();
+      return terminals.close();
+    };
     router.service(
       AgentService,
       agentService({ sandboxId, bootId, clock, lifecycle, endPrograms, exit }),
@@ -84,6 +95,7 @@ server.listen({ fd: config.listenFd }, () => {
 async function end(why: string): Promise<void> {
   logger.info('agent ends', { why });
   lifecycle.close();
+  watchers.close();
   await terminals.close();
   exit();
 }
