@@ -121,9 +121,7 @@ export class Watcher {
   ): Unsubscribe {
     const unsubscribe = this.#emitter.on(event, listener, once);
     if (event === 'ready' && this.#isReady) {
-      queueMicrotask(() =>
-        this.#emitter.emitTo('ready', listener as Listener<WatcherEvents, 'ready'>),
-      );
+      queueMicrotask(() => this.#tellReadyTo(listener));
     }
     if (event === 'destroyed' && this.#end) {
       queueMicrotask(() => this.#tellEndTo(listener as Listener<WatcherEvents, 'destroyed'>));
@@ -181,6 +179,10 @@ export class Watcher {
     if (this.#end) return;
     this.#end = reason;
     this.#emitter.emit('destroyed', { reason });
+  }
+
+  #tellReadyTo(listener: Listener<WatcherEvents, 'ready'>): void {
+    this.#emitter.emitTo('ready', listener);
   }
 
   #tellEndTo(listener: Listener<WatcherEvents, 'destroyed'>): void {

@@ -1,6 +1,7 @@
 import { mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { SandboxError } from '../../client/index.ts';
 import { TestGateway } from '../support/gateway.ts';
 import { until } from '../support/until.ts';
 import { changeOf, listen, watchedSandbox } from '../support/watching.ts';
@@ -141,5 +142,93 @@ describe('what changes carry', () => {
       'change saved after',
     ]);
     await watcher.destroy();
+  });
+});
+
+describe('a listener', () => {
+  it('gets what happened while its connection was cut, and while the gateway was gone', async () => {
+    await using own = await TestGateway.start();
+    const { sandbox, owned, project } = await watchedSandbox(own);
+    const watcher = await sandbox.watcher.create('/project', { includeContent: true });
+    const heard = listen(watcher);
+    writeFileSync(join(project, 'before'), '1');
+    await changeOf(heard, '/project/before');
+    await own.kill('SIGKILL');
+    writeFileSync(join(project, 'meanwhile'), '2');
+    rmSync(join(project, 'before'));
+    await own.restart();
+    await changeOf(heard, '/project/before', 'unlink');
+    expect(heard.lines().toSorted()).toEqual(['add before', 'add meanwhile', 'unlink before']);
+    expect([heard.gaps, heard.errors]).toEqual([[], []]);
+    await sandbox.disconnect();
+    await owned.destroy();
+  });
+
+  it('is told of the end, whoever caused it, and a retrieved watcher goes on from now', async () => {
+    const { host, path, write } = folder('shared');
+    const { sandbox } = scene;
+    const first = await sandbox.watcher.create(path);
+    const one = listen(first);
+    write('early', '');
+    await changeOf(one, `${path}/early`);
+    const second = await sandbox.watcher.retrieve(first.id);
+    expect((await sandbox.watcher.list()).map(({ id }) => id)).toContain(first.id);
+    const two = listen(second);
+    rmSync(join(host, 'early'));
+    await changeOf(two, `${path}/early`);
+    expect(two.lines()).toEqual(['unlink shared/early']);
+    const ends: string[] = [];
+    first.on('destroyed', ({ reason }) => ends.push(reason));
+    second.on('destroyed', ({ reason }) => ends.push(reason));
+    await sandbox.watcher.destroy(first.id);
+    await sandbox.watcher.destroy(first.id);
+    await until(() => ends.length === 2, { what: 'both ends' });
+    expect(ends).toEqual(['destroyed', 'destroyed']);
+    first.on('destroyed', ({ reason }) => ends.push(`late ${reason}`));
+    await until(() => ends.length === 3, { what: 'the end, told late' });
+    await expect(sandbox.watcher.retrieve(first.id)).rejects.toMatchObject({ code: 'destroyed' });
+  });
+});
+
+describe('what cannot be watched', () => {
+  it('is refused with a code, the field and what to do', async () => {
+    const { sandbox } = scene;
+    const refusals: [string, Promise<unknown>][] = [
+      ['not_found path', sandbox.watcher.create('/project/no/such/path')],
+      ['invalid_argument path', sandbox.watcher.create('relative')],
+      ['invalid_argument path', sandbox.watcher.create('/proc')],
+      ['invalid_argument path', sandbox.watcher.create('/proc/self')],
+      ['invalid_argument path', sandbox.watcher.create('/dev')],
+      ['invalid_argument ignored', sandbox.watcher.create('/project', { ignored: ['!a'] })],
+      ['invalid_argument ignored', sandbox.watcher.create('/project', { ignored: [''] })],
+      ['invalid_argument maxContentBytes', sandbox.watcher.create('/', { maxContentBytes: 0 })],
+      ['invalid_argument watcherId', sandbox.watcher.retrieve('watcher')],
+      ['invalid_argument watcherId', sandbox.watcher.destroy('watcher')],
+      ['canceled', sandbox.watcher.create('/project', { signal: AbortSignal.abort() })],
+    ];
+    const seen = await Promise.all(
+      refusals.map(([, refusal]) =>
+        refusal.then(
+          () => '',
+          (error: SandboxError) => [error.code, error.field].filter(Boolean).join(' '),
+        ),
+      ),
+    );
+    expect(seen).toEqual(refusals.map(([expected]) => expected));
+  });
+
+  it('is a 33rd watcher of a sandbox', async () => {
+    const { path } = folder('many');
+    const { sandbox } = scene;
+    const others = (await sandbox.watcher.list()).length;
+    const watchers = await Promise.all(
+      Array.from({ length: 32 - others }, () => sandbox.watcher.create(path)),
+    );
+    await expect(sandbox.watcher.create(path)).rejects.toMatchObject({
+      code: 'limit_reached',
+      message: 'the limit of 32 watchers of a sandbox is reached',
+    });
+    await Promise.all(watchers.map((watcher) => watcher.destroy()));
+    await (await sandbox.watcher.create(path)).destroy();
   });
 });

@@ -71,11 +71,6 @@ const adapterCases: readonly LayerCase[] = [
     allowed: ['node-pty', './session.ts', '../../core/log.ts'],
   },
   {
-    path: 'server/agent/watcher/chokidar.ts',
-    refused: [...vendorsBut('chokidar'), ...FOREIGN_TO_DOMAINS],
-    allowed: ['chokidar', './file-source.ts', '../../core/log.ts'],
-  },
-  {
     path: 'server/gateway/auth/token-signer.ts',
     refused: [...vendorsBut('jose'), ...FOREIGN_TO_DOMAINS],
     allowed: ['jose', './authenticator.ts', '../../core/log.ts'],

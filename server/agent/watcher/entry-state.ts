@@ -13,6 +13,6 @@ export function readState(path: string): EntryState | undefined {
 
 /** The state that the system's answer means. */
 export function toState(stats: Stats): EntryState {
-  const { size, mtimeMs, ino } = stats;
-  return { isDirectory: stats.isDirectory(), size, mtimeMs, inode: ino };
+  const { size, mtimeMs, ino, birthtimeMs } = stats;
+  return { isDirectory: stats.isDirectory(), size, mtimeMs, inode: ino, bornMs: birthtimeMs };
 }

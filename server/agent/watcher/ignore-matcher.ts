@@ -44,7 +44,9 @@ export class IgnoreMatcher {
   matches(path: string, isDirectory: boolean | undefined): boolean {
     if (path === '') return false;
     if (this.#tests.some((test) => test(path, isDirectory))) return true;
-    return this.#gitIgnore?.matches(path, isDirectory ?? false) ?? false;
+    // Whether it is a directory can make all the difference there.
+    if (isDirectory === undefined || !this.#gitIgnore) return false;
+    return this.#gitIgnore.matches(path, isDirectory);
   }
 
   /** Whether what is left out depends on the content of this file. */

@@ -26,7 +26,11 @@ export class OverflowGuard {
   readonly #options: OverflowGuardOptions;
   /** Events taken since the loop last came round. */
   #drained = 0;
+  /** Whether events were taken since the last look at the loop. */
+  #hasEvents = false;
   #hasLagged = false;
+  /** Whether the suspicion was told since the last look at the loop. */
+  #isTold = false;
   #timer: Timer | undefined;
 
   constructor(options: OverflowGuardOptions) {
@@ -46,21 +50,31 @@ export class OverflowGuard {
 
   /** The system told of an event. */
   noteEvent(): void {
-    const { afterDrain, maxQueuedEvents, onSuspect } = this.#options;
+    const { afterDrain, maxQueuedEvents } = this.#options;
     if (this.#drained === 0) afterDrain(() => (this.#drained = 0));
     this.#drained += 1;
-    if (this.#drained !== Math.ceil(maxQueuedEvents / 2) && !this.#hasLagged) return;
+    this.#hasEvents = true;
+    if (this.#drained >= maxQueuedEvents / 2 || this.#hasLagged) this.#suspect();
+  }
+
+  #suspect(): void {
     this.#hasLagged = false;
-    onSuspect();
+    if (this.#isTold) return;
+    this.#isTold = true;
+    this.#options.onSuspect();
   }
 
   #tick(): Timer {
     const { clock } = this.#options;
     const dueAt = clock.monotonic() + TICK_MS;
     return clock.setTimer(() => {
-      // Timers run before the events that waited meanwhile: those are the ones to suspect.
-      this.#hasLagged = clock.monotonic() - dueAt > MAX_LAG_MS;
       this.#timer = this.#tick();
+      const hasLagged = clock.monotonic() - dueAt > MAX_LAG_MS;
+      // The events that waited meanwhile come before this or after, as the loop went to sleep or not.
+      if (hasLagged && this.#hasEvents) this.#suspect();
+      this.#isTold = false;
+      this.#hasLagged = hasLagged && !this.#hasEvents;
+      this.#hasEvents = false;
     }, TICK_MS);
   }
 }

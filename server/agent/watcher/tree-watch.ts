@@ -1,22 +1,18 @@
-import { readdirSync } from 'node:fs';
-import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Clock, Timer } from '../../core/clock.ts';
 import { deferred } from '../../core/deferred.ts';
 import { DomainError } from '../../core/domain-error.ts';
+import { DirectoryWatches, outOfWatches, tooManyEntries } from './directory-watches.ts';
 import { DirtyPaths } from './dirty-paths.ts';
 import type { Difference, TreeEvent } from './events.ts';
-import type { OpenFileSource } from './file-source.ts';
 import type { IgnoreMatcher } from './ignore-matcher.ts';
 import { RecentWrites } from './recent-writes.ts';
-import { childPath, type EntryState, parentPath, WatchedTree } from './tree.ts';
-import { outOfWatches, TreeSource, tooManyEntries } from './tree-source.ts';
+import { childPath, type EntryState, isSame, parentPath, WatchedTree } from './tree.ts';
 
 export type TreeWatchOptions = {
   /** What is watched, in the agent's file system. */
   readonly directory: string;
   readonly matcher: IgnoreMatcher;
-  readonly openSource: OpenFileSource;
   readonly clock: Clock;
   readonly maxEntries: number;
   readonly maxDeletions: number;
@@ -32,8 +28,9 @@ export type TreeWatchOptions = {
 const TURN_PATHS = 256;
 /** The shortest pause between two scans. */
 const MIN_SCAN_PAUSE_MS = 1000;
-/** A pause is at least this many times what the last scan took. */
+/** A pause is at least this many times what the last scan took, up to the longest pause. */
 const SCAN_PAUSE_FACTOR = 2;
+const MAX_SCAN_PAUSE_MS = 5000;
 /** How long a hint may take that explains what a scan found: then nothing was dropped. */
 const EXPLANATION_MS = 250;
 /** How often a tree is scanned of which a part cannot be watched. */
@@ -50,7 +47,7 @@ type ScanReason = 'overflow' | 'rules';
 export class TreeWatch {
   readonly #options: TreeWatchOptions;
   readonly #tree: WatchedTree;
-  readonly #source: TreeSource;
+  readonly #watches: DirectoryWatches;
   readonly #dirty: DirtyPaths;
   readonly #recentWrites: RecentWrites;
   /** Number of the next event. */
@@ -73,9 +70,12 @@ export class TreeWatch {
     this.#options = options;
     this.#tree = new WatchedTree({
       maxDeletions,
-      emit: (change) => this.#push({ type: 'change', ...change }),
+      emit: (change) => {
+        if (change.kind === 'unlinkDir') this.#watches.unwatch(change.path);
+        return this.#push({ type: 'change', ...change });
+      },
     });
-    this.#source = new TreeSource({
+    this.#watches = new DirectoryWatches({
       ...options,
       onHint: (path, isWrite) => {
         if (!this.#isClosed) this.#dirty.add(path, isWrite && this.#recentWrites.has(path));
@@ -88,8 +88,8 @@ export class TreeWatch {
 
   /** Resolves when every later change will be told. Throws LIMIT_REACHED. */
   async open(): Promise<void> {
-    const found = await this.#source.scan();
-    if (this.#source.isPartial) throw outOfWatches();
+    const found = await this.#watches.scan();
+    if (this.#watches.isPartial) throw outOfWatches();
     for (const path of [...found.keys()].sort()) this.#tree.put(path, found.get(path));
     this.#tree.start();
     this.#isOpen = true;
@@ -97,12 +97,12 @@ export class TreeWatch {
   }
 
   /** Stops watching. Idempotent. */
-  async close(): Promise<void> {
+  close(): void {
     this.#isClosed = true;
     this.#closed.resolve();
     for (const timer of this.#timers) timer.clear();
     this.#dirty.clear();
-    await this.#source.close();
+    this.#watches.close();
   }
 
   /** Events of the system may have been dropped: everything is looked at. */
@@ -137,7 +137,7 @@ export class TreeWatch {
       const due = this.#dirty.take(TURN_PATHS);
       if (due.length === 0 || this.#isClosed) break;
       for (const { path, wasAbsent, isChanged } of due) {
-        const state = this.#source.read(path);
+        const state = this.#watches.read(path);
         if (!state && !wasAbsent && this.#tree.get(path)) this.#dirty.addAbsent(path);
         else this.#reconcile(path, state, isChanged);
       }
@@ -158,31 +158,34 @@ export class TreeWatch {
       matcher.forgetRuleFiles();
       this.#scanSoon('rules');
     }
-    const isNewDirectory =
-      state?.isDirectory === true && (!known?.isDirectory || known.inode !== state.inode);
-    this.#tree.put(path, state, { isChanged });
-    if (state && !state.isDirectory) this.#recentWrites.note(path, state.mtimeMs);
-    if (isNewDirectory) this.#hintBelow(path);
+    this.#take(path, state, isChanged);
     this.#checkSize();
+  }
+
+  /** Takes in what a path is now; its directory is known. */
+  #take(path: string, state: EntryState | undefined, isChanged = false): void {
+    const known = this.#tree.get(path);
+    const isSameThing = state !== undefined && known !== undefined && isSame(known, state);
+    this.#tree.put(path, state, { isChanged });
+    if (!state) return;
+    if (!state.isDirectory) {
+      this.#recentWrites.note(path, state.mtimeMs);
+      // A file is watched by its directory, unless it is all that is watched.
+      if (path === '' && !isSameThing) this.#watches.watch(path);
+      return;
+    }
+    if (isSameThing && this.#watches.has(path)) return;
+    // What was in the one before it, and what was put into it before anybody watched it.
+    for (const child of this.#tree.below(path)) this.#dirty.add(child, false);
+    for (const name of this.#watches.watch(path)) this.#dirty.add(childPath(path, name), false);
   }
 
   /** Takes in the directories of a path that are not known yet. False if one is gone or left out. */
   #isParentKnown(path: string): boolean {
     if (path === '') return true;
     const parent = parentPath(path);
-    if (!this.#tree.get(parent)?.isDirectory) this.#reconcile(parent, this.#source.read(parent));
+    if (!this.#tree.get(parent)?.isDirectory) this.#reconcile(parent, this.#watches.read(parent));
     return this.#tree.get(parent)?.isDirectory === true;
-  }
-
-  /** What was put into a directory before anybody watched it, and what was in the one before it. */
-  #hintBelow(path: string): void {
-    for (const known of this.#tree.below(path)) this.#dirty.add(known, false);
-    try {
-      const names = readdirSync(join(this.#options.directory, path));
-      for (const name of names) this.#dirty.add(childPath(path, name), false);
-    } catch {
-      // It is gone again, or may not be read.
-    }
   }
 
   #scanSoon(why: ScanReason): void {
@@ -206,15 +209,15 @@ export class TreeWatch {
       }
       const now = clock.monotonic();
       const pauseMs = Math.max(MIN_SCAN_PAUSE_MS, SCAN_PAUSE_FACTOR * (now - startedAt));
-      this.#scanNotBefore = now + pauseMs;
+      this.#scanNotBefore = now + Math.min(pauseMs, MAX_SCAN_PAUSE_MS);
     }
     this.#isScanning = false;
   }
 
   /** Compares the whole tree with what is known of it, and tells the difference. */
   async #compare(why: ScanReason): Promise<void> {
-    const found = await this.#source.scan();
-    if (!this.#source.isPartial) this.#isPartialTold = false;
+    const found = await this.#watches.scan();
+    if (!this.#watches.isPartial) this.#isPartialTold = false;
     const differing: string[] = [];
     let looked = 0;
     for (const path of new Set([...found.keys(), ...this.#tree.paths()])) {
@@ -230,7 +233,7 @@ export class TreeWatch {
     if (missed.length > 0 && why === 'overflow') this.#push({ type: 'overflow' });
     for (const path of missed) {
       const state = this.#current(path, why);
-      if (!state || this.#isParentKnown(path)) this.#tree.put(path, state);
+      if (!state || this.#isParentKnown(path)) this.#take(path, state);
     }
     this.#checkSize();
     this.#emit();
@@ -238,7 +241,7 @@ export class TreeWatch {
 
   /** What a path is now. Nothing, where the new rules leave it or one of its directories out. */
   #current(path: string, why: ScanReason): EntryState | undefined {
-    const state = this.#source.read(path);
+    const state = this.#watches.read(path);
     if (why === 'overflow' || !state) return state;
     const { matcher } = this.#options;
     for (let directory = parentPath(path); directory !== ''; directory = parentPath(directory))
@@ -277,7 +280,7 @@ export class TreeWatch {
       error instanceof DomainError ? error : new DomainError('INTERNAL', 'watching failed');
     this.#push({ type: 'trouble', reason, message });
     this.#emit();
-    void this.close();
+    this.close();
     this.#options.onFailed();
   }
 

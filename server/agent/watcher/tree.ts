@@ -7,6 +7,8 @@ export type EntryState = {
   readonly size: number;
   readonly mtimeMs: number;
   readonly inode: number;
+  /** When it was made: the inode of what is deleted is soon another one's. */
+  readonly bornMs: number;
 };
 
 type Entry = EntryState & {
@@ -82,9 +84,7 @@ export class WatchedTree {
     if (!known || !state) return known !== state;
     if (known.isDirectory !== state.isDirectory) return true;
     if (state.isDirectory) return false;
-    return (
-      known.size !== state.size || known.mtimeMs !== state.mtimeMs || known.inode !== state.inode
-    );
+    return known.size !== state.size || known.mtimeMs !== state.mtimeMs || !isSame(known, state);
   }
 
   /** Takes a state in, and tells what changed. The directory of the path is known already. */
@@ -174,6 +174,11 @@ export class WatchedTree {
       this.#deletionsFrom = number + 1;
     }
   }
+}
+
+/** Whether two states are of one thing, rather than of two that followed each other. */
+export function isSame(one: EntryState, other: EntryState): boolean {
+  return one.inode === other.inode && one.bornMs === other.bornMs;
 }
 
 /** The path of the directory that a path is in. */

@@ -1,7 +1,6 @@
 import { parentPort } from 'node:worker_threads';
 import { systemClock } from '../../core/clock.ts';
 import { DomainError } from '../../core/domain-error.ts';
-import { openChokidar } from './chokidar.ts';
 import { IgnoreMatcher } from './ignore-matcher.ts';
 import { maxQueuedEvents, OverflowGuard } from './overflow-guard.ts';
 import { TreeWatch } from './tree-watch.ts';
@@ -28,7 +27,7 @@ port.on('message', (request: WatchRequest) => {
       void open(request);
       return;
     case 'close':
-      void close(request.tree);
+      close(request.tree);
       return;
     case 'difference': {
       const { tree, since, limit } = request;
@@ -48,7 +47,6 @@ async function open(request: Extract<WatchRequest, { type: 'open' }>): Promise<v
   const tree = new TreeWatch({
     ...{ directory, maxEntries, maxDeletions },
     matcher: new IgnoreMatcher({ ignored, gitignore }, { apiPath, directory }),
-    openSource: openChokidar,
     clock: systemClock,
     onSystemEvent: () => guard.noteEvent(),
     emit: (from, events) => tell({ type: 'events', tree: id, from, events }),
@@ -63,7 +61,7 @@ async function open(request: Extract<WatchRequest, { type: 'open' }>): Promise<v
     await tree.open();
     tell({ type: 'opened', tree: id });
   } catch (error) {
-    await close(id);
+    close(id);
     const isExpected = error instanceof DomainError;
     const reason = isExpected ? error.reason : 'INTERNAL';
     const message = isExpected ? error.message : 'the directory could not be watched';
@@ -71,9 +69,9 @@ async function open(request: Extract<WatchRequest, { type: 'open' }>): Promise<v
   }
 }
 
-async function close(id: number): Promise<void> {
+function close(id: number): void {
   const tree = trees.get(id);
   trees.delete(id);
   if (trees.size === 0) guard.stop();
-  await tree?.close();
+  tree?.close();
 }
