@@ -37,16 +37,19 @@ it(
     if (agent === undefined) throw new Error('the agent does not run');
 
     const stopEvery = Math.ceil(OPERATIONS / (OVERFLOWS + 1));
-    const cutEvery = Math.floor(OPERATIONS / (4 * CUTS));
+    const cutEvery = Math.floor(OPERATIONS / CUTS);
     for (let directory = 0; directory < DIRECTORIES; directory++)
       mkdirSync(join(project, 'bursts', `${directory}`), { recursive: true });
     let overflows = 0;
     for (let operation = 1; operation <= OPERATIONS; operation++) {
       while (!tree.step());
-      // One of nothing does not count.
-      if (operation % cutEvery === 0 && proxy.counters.cuts < CUTS) proxy.cutAll();
+      if (operation % cutEvery === 0) await cut(proxy);
       if (operation % BATCH === 0) await delay(operation % (10 * BATCH) === 0 ? 120 : 5);
       if (operation % stopEvery !== 0 || overflows === OVERFLOWS) continue;
+      await until(() => mirror.gaps >= overflows, {
+        what: 'the gap of the overflow before',
+        withinMs: QUIET_MS,
+      });
       overflows += 1;
       await delay(300);
       process.kill(agent, 'SIGSTOP');
@@ -86,6 +89,16 @@ it(
   },
   isSoak ? 900_000 : 150_000,
 );
+
+/** Cuts every connection, once there is one with a call under way. */
+async function cut(proxy: ChaosProxy): Promise<void> {
+  const before = proxy.counters.cuts;
+  const isCut = () => {
+    proxy.cutAll();
+    return proxy.counters.cuts > before;
+  };
+  await until(isCut, { what: 'a call to cut' });
+}
 
 /** More events in directories that are watched than the system keeps. Undoes those of the turn before. */
 function overflow(project: string, turn: number): void {

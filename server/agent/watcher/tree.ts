@@ -14,7 +14,7 @@ export type EntryState = {
 type Entry = EntryState & {
   /** Number of the last change. Negative: as it was found at first. */
   number: number;
-  /** Number of the change that added it. */
+  /** Number of the change that first added something at this path, as far as is remembered. */
   addedAt: number;
   /** Names in a directory. */
   readonly children: Set<string> | undefined;
@@ -125,12 +125,14 @@ export class WatchedTree {
     this.#entries.set(path, entry);
     if (path !== '') this.#entries.get(parentPath(path))?.children?.add(posix.basename(path));
     const kind = state.isDirectory ? 'addDir' : 'add';
-    if (this.#deletions.get(path)?.kind === (state.isDirectory ? 'unlinkDir' : 'unlink')) {
+    const deletion = this.#deletions.get(path);
+    if (deletion?.kind === (state.isDirectory ? 'unlinkDir' : 'unlink')) {
       // Who is told of the addition need not hear of the deletion before.
       this.#deletions.delete(path);
     }
     entry.number = this.#tell(kind, path, state);
-    entry.addedAt = entry.number;
+    // Who had what was deleted hears of the next deletion too, though never of this addition.
+    entry.addedAt = deletion?.addedAt ?? entry.number;
   }
 
   #update(
