@@ -56,7 +56,7 @@ export class DirectoryWatches {
    */
   async scan(): Promise<Map<string, EntryState>> {
     const { matcher, maxEntries } = this.#options;
-    this.#closeAll();
+    const before = new Set(this.#watches.keys());
     this.#isPartial = false;
     this.#watchAboveRoot();
     const found = new Map<string, EntryState>();
@@ -65,6 +65,7 @@ export class DirectoryWatches {
     const open = [''];
     let looked = 0;
     for (let path = open.pop(); path !== undefined && !this.#isClosed; path = open.pop()) {
+      before.delete(path);
       for (const name of this.watch(path)) {
         const child = childPath(path, name);
         looked += 1;
@@ -77,12 +78,12 @@ export class DirectoryWatches {
         if (found.size > maxEntries) throw tooManyEntries(maxEntries);
       }
     }
+    for (const path of before) this.unwatch(path);
     return found;
   }
 
   /** Watches a directory, in place of one of the same path before, and returns the names in it. */
   watch(path: string): readonly string[] {
-    this.unwatch(path);
     if (this.#isClosed) return [];
     const directory = this.#toFile(path);
     const watcher = this.#open(directory, (name, isWrite) => {
@@ -90,6 +91,8 @@ export class DirectoryWatches {
       if (name === undefined || name === basename(directory)) this.#options.onHint(path, isWrite);
       if (name !== undefined) this.#options.onHint(childPath(path, name), isWrite);
     });
+    // The one before last, so that nothing happens in between unnoticed.
+    this.unwatch(path);
     if (watcher) this.#watches.set(path, watcher);
     try {
       return readdirSync(directory);
@@ -119,9 +122,11 @@ export class DirectoryWatches {
   #watchAboveRoot(): void {
     const { directory, onHint } = this.#options;
     if (directory === '/') return;
+    const before = this.#aboveRoot;
     this.#aboveRoot = this.#open(dirname(directory), (name, isWrite) => {
       if (name === basename(directory)) onHint('', isWrite);
     });
+    before?.close();
   }
 
   #open(

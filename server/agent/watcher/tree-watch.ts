@@ -28,15 +28,16 @@ export type TreeWatchOptions = {
 const TURN_PATHS = 256;
 /** The shortest pause between two scans. */
 const MIN_SCAN_PAUSE_MS = 1000;
-/** A pause is at least this many times what the last scan took, up to the longest pause. */
-const SCAN_PAUSE_FACTOR = 2;
+/** The longest one. */
 const MAX_SCAN_PAUSE_MS = 5000;
+/** In between, a pause is so many times what the last scan took. */
+const SCAN_PAUSE_FACTOR = 2;
 /** How long a hint may take that explains what a scan found: then nothing was dropped. */
 const EXPLANATION_MS = 250;
 /** How often a tree is scanned of which a part cannot be watched. */
 const POLL_MS = 5000;
 
-/** Why a tree is scanned: events may have been dropped, or the rules of what to ignore changed. */
+/** Events may have been dropped, or the rules of what to ignore changed. */
 type ScanReason = 'overflow' | 'rules';
 
 /**
@@ -59,7 +60,7 @@ export class TreeWatch {
   #scanFor: ScanReason | undefined;
   #isScanning = false;
   #scanNotBefore = 0;
-  /** Whether it was told that inotify watches have run out, and they still have. */
+  /** Whether it was told that inotify watches have run out. */
   #isPartialTold = false;
   #isPolling = false;
   readonly #timers = new Set<Timer>();
@@ -88,9 +89,14 @@ export class TreeWatch {
 
   /** Resolves when every later change will be told. Throws LIMIT_REACHED. */
   async open(): Promise<void> {
-    const found = await this.#watches.scan();
-    if (this.#watches.isPartial) throw outOfWatches();
-    for (const path of [...found.keys()].sort()) this.#tree.put(path, found.get(path));
+    try {
+      const found = await this.#watches.scan();
+      if (this.#watches.isPartial) throw outOfWatches();
+      for (const path of [...found.keys()].sort()) this.#tree.put(path, found.get(path));
+    } catch (error) {
+      this.close();
+      throw error;
+    }
     this.#tree.start();
     this.#isOpen = true;
     this.#dirty.arm();
@@ -105,7 +111,7 @@ export class TreeWatch {
     this.#watches.close();
   }
 
-  /** Events of the system may have been dropped: everything is looked at. */
+  /** Events may have been dropped: everything is looked at. */
   suspect(): void {
     this.#scanSoon('overflow');
   }
@@ -122,11 +128,9 @@ export class TreeWatch {
   }
 
   #emit(): void {
-    const events = this.#events;
-    this.#events = [];
-    if (events.length > 0 && !this.#isClosed) {
-      this.#options.emit(this.#end - events.length, events);
-    }
+    const events = this.#events.splice(0);
+    if (events.length === 0 || this.#isClosed) return;
+    this.#options.emit(this.#end - events.length, events);
   }
 
   /** Looks at the paths that are due. */
@@ -195,8 +199,8 @@ export class TreeWatch {
   }
 
   async #scanWhileDue(): Promise<void> {
-    const { clock } = this.#options;
     this.#isScanning = true;
+    const { clock } = this.#options;
     while (this.#scanFor && !this.#isClosed) {
       await this.#wait(this.#scanNotBefore - clock.monotonic());
       const why = this.#scanFor;
@@ -208,8 +212,8 @@ export class TreeWatch {
         this.#fail(error);
       }
       const now = clock.monotonic();
-      const pauseMs = Math.max(MIN_SCAN_PAUSE_MS, SCAN_PAUSE_FACTOR * (now - startedAt));
-      this.#scanNotBefore = now + Math.min(pauseMs, MAX_SCAN_PAUSE_MS);
+      const pauseMs = Math.min(SCAN_PAUSE_FACTOR * (now - startedAt), MAX_SCAN_PAUSE_MS);
+      this.#scanNotBefore = now + Math.max(pauseMs, MIN_SCAN_PAUSE_MS);
     }
     this.#isScanning = false;
   }
@@ -250,8 +254,8 @@ export class TreeWatch {
   }
 
   #onTrouble(error: DomainError): void {
-    const isPartial = error.reason === 'LIMIT_REACHED';
     if (!this.#isOpen || this.#isClosed) return;
+    const isPartial = error.reason === 'LIMIT_REACHED';
     if (isPartial) this.#pollSoon();
     if (isPartial && this.#isPartialTold) return;
     this.#isPartialTold ||= isPartial;
@@ -276,8 +280,8 @@ export class TreeWatch {
 
   #fail(error: unknown): void {
     if (this.#isClosed) return;
-    const { reason, message } =
-      error instanceof DomainError ? error : new DomainError('INTERNAL', 'watching failed');
+    const isExpected = error instanceof DomainError;
+    const { reason, message } = isExpected ? error : new DomainError('INTERNAL', 'watching failed');
     this.#push({ type: 'trouble', reason, message });
     this.#emit();
     this.close();
