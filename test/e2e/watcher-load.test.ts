@@ -4,7 +4,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { TestGateway } from '../support/gateway.ts';
 import { report } from '../support/report.ts';
 import { isSoak, scaled } from '../support/scale.ts';
-import { until } from '../support/until.ts';
+import { delay, until } from '../support/until.ts';
 import { listen, watchedSandbox } from '../support/watching.ts';
 
 const BURST_FILES = scaled(20_000);
@@ -31,7 +31,7 @@ it('loses none of a burst of files in new directories', async () => {
     if (event === 'add') seen.add(path);
   });
   const startedAt = performance.now();
-  fill(project, BURST_FILES, BURST_FILES_PER_DIRECTORY);
+  await fill(project, BURST_FILES, BURST_FILES_PER_DIRECTORY);
   const writtenMs = performance.now() - startedAt;
   await until(() => seen.size >= BURST_FILES, { what: 'every file', withinMs: WITHIN_MS }).catch(
     () => undefined,
@@ -50,7 +50,7 @@ it('loses none of a burst of files in new directories', async () => {
 
 it('is ready soon for a large tree, with one inotify watch a directory and none for what is ignored', async () => {
   const { sandbox, owned, project } = await watchedSandbox(gateway);
-  fill(project, TREE_FILES, TREE_FILES_PER_DIRECTORY);
+  await fill(project, TREE_FILES, TREE_FILES_PER_DIRECTORY);
   for (let directory = 0; directory < IGNORED_DIRECTORIES; directory++)
     mkdirSync(join(project, 'node_modules', `package ${directory}`, 'lib'), { recursive: true });
   const [agent] = gateway.agentPids(owned.id);
@@ -81,10 +81,14 @@ it('is ready soon for a large tree, with one inotify watch a directory and none 
   await owned.destroy();
 });
 
-function fill(project: string, files: number, perDirectory: number): void {
+/** Between two directories this process's own client gets its turn. */
+async function fill(project: string, files: number, perDirectory: number): Promise<void> {
   for (let file = 0; file < files; file++) {
     const directory = join(project, `directory ${Math.floor(file / perDirectory)}`);
-    if (file % perDirectory === 0) mkdirSync(directory);
+    if (file % perDirectory === 0) {
+      await delay(0);
+      mkdirSync(directory);
+    }
     writeFileSync(join(directory, `file ${file}`), 'content');
   }
 }

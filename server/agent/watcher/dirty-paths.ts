@@ -1,9 +1,9 @@
 import type { Clock, Timer } from '../../core/clock.ts';
 
 /** Changes of a path within this time are told as one. */
-export const COALESCE_MS = 50;
+const COALESCE_MS = 50;
 /** How long something may be gone before that is told: editors replace a file in two steps. */
-export const ABSENCE_MS = 100;
+const ABSENCE_MS = 100;
 
 /** A path whose state is to be looked at. */
 export type DirtyPath = {
