@@ -51,7 +51,7 @@ export const WATCHER_LIMITS: WatcherLimits = {
   watcherStreams: 256,
   watchedEntries: 100_000,
   loggedEvents: 10_000,
-  rememberedDeletions: 50_000,
+  rememberedDeletions: 100_000,
   differenceChanges: 5_000,
   ignoredPatterns: 256,
   ignoredPatternChars: 1024,
