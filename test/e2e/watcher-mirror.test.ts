@@ -19,7 +19,7 @@ const STOPPED_OPERATIONS = Math.max(scaled(40_000), 12_000);
 const DIRECTORIES = 8;
 /** Operations between two chances for the agent to run. */
 const BATCH = 25;
-const QUIET_MS = 60_000;
+const QUIET_MS = isSoak ? 180_000 : 60_000;
 
 it(
   'a mirror made from the events equals the tree, through cuts and overflows',
