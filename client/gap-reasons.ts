@@ -6,6 +6,7 @@ const GAP_REASONS: Readonly<Partial<Record<number, GapReason>>> = {
   [WireGapReason.SLOW_READER]: 'slow_reader',
   [WireGapReason.LEASE_EXPIRED]: 'lease_expired',
   [WireGapReason.INCARNATION]: 'incarnation',
+  [WireGapReason.OVERFLOW]: 'overflow',
 };
 
 /** Why a part of a stream is missing, as the SDK spells it. */

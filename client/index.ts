@@ -49,3 +49,13 @@ export type {
   TerminalSize,
 } from './terminal-events.ts';
 export { type TerminalCreateOptions, Terminals } from './terminals.ts';
+export { Watcher } from './watcher.ts';
+export type {
+  ContentOmission,
+  WatcherChange,
+  WatcherChangeKind,
+  WatcherEnd,
+  WatcherEvents,
+  WatcherGap,
+} from './watcher-events.ts';
+export { type WatcherCreateOptions, Watchers } from './watchers.ts';

@@ -3,6 +3,7 @@ import { type Client, createClient } from '@connectrpc/connect';
 import { AuthService } from '../gen/computesdk/v1/auth_service_pb.ts';
 import { SignalService } from '../gen/computesdk/v1/signal_service_pb.ts';
 import { TerminalService } from '../gen/computesdk/v1/terminal_service_pb.ts';
+import { WatcherService } from '../gen/computesdk/v1/watcher_service_pb.ts';
 import { Access } from './connection/access.ts';
 import { type Clock, systemClock } from './connection/clock.ts';
 import { Connection } from './connection/connection.ts';
@@ -22,6 +23,7 @@ import type { SignalOption } from './signal-option.ts';
 import type { TerminalContext } from './terminal-context.ts';
 import { Terminals } from './terminals.ts';
 import { checkTransport, toBaseUrl } from './values.ts';
+import { Watchers } from './watchers.ts';
 
 /** Where a sandbox is and what opens it. */
 export interface ConnectOptions extends SignalOption {
@@ -101,6 +103,8 @@ export class Sandbox {
   readonly terminal: Terminals;
   /** What goes on in the sandbox: ports that open and close, errors, what programs say. */
   readonly signal: SandboxSignals;
+  /** What watches the sandbox's files. */
+  readonly watcher: Watchers;
   readonly #credential: Credential;
   readonly #auth: Client<typeof AuthService>;
   readonly #connection: Connection;
@@ -141,6 +145,10 @@ export class Sandbox {
       client: createClient(SignalService, transport),
       url: this.url,
       previewUrl: this.#previewUrl,
+    });
+    this.watcher = new Watchers({
+      connection: this.#connection,
+      client: createClient(WatcherService, transport),
     });
   }
 

@@ -17,3 +17,5 @@ export * from '../gen/computesdk/v1/signal_service_pb.ts';
 export * from '../gen/computesdk/v1/stream_pb.ts';
 export * from '../gen/computesdk/v1/terminal_pb.ts';
 export * from '../gen/computesdk/v1/terminal_service_pb.ts';
+export * from '../gen/computesdk/v1/watcher_pb.ts';
+export * from '../gen/computesdk/v1/watcher_service_pb.ts';

@@ -4,6 +4,7 @@ import type { ConnectRouter } from '@connectrpc/connect';
 import { AgentService } from '../../gen/computesdk/agent/v1/agent_service_pb.ts';
 import { SignalService } from '../../gen/computesdk/v1/signal_service_pb.ts';
 import { TerminalService } from '../../gen/computesdk/v1/terminal_service_pb.ts';
+import { WatcherService } from '../../gen/computesdk/v1/watcher_service_pb.ts';
 import { systemClock } from '../core/clock.ts';
 import { jsonLogger } from '../core/log.ts';
 import { rpcHandler } from '../rpc/connect-node.ts';
@@ -16,6 +17,7 @@ import { acceptFrameLinks } from './rpc/frame-link.ts';
 import { callInterceptor } from './rpc/interceptor.ts';
 import { signalService } from './rpc/signal-service.ts';
 import { terminalService } from './rpc/terminal-service.ts';
+import { watcherService } from './rpc/watcher-service.ts';
 import { BoxCommand } from './signal/box-command.ts';
 import { readDiskRoom, readMemoryKills } from './signal/box-health.ts';
 import { PortScanner } from './signal/port-scanner.ts';
@@ -24,6 +26,8 @@ import { socketCounter } from './signal/socket-count.ts';
 import { procOwners } from './signal/socket-owners.ts';
 import { readListeningSockets } from './signal/socket-table.ts';
 import { TerminalRegistry } from './terminal/registry.ts';
+import { WatcherRegistry } from './watcher/registry.ts';
+import { WatchThread } from './watcher/watch-thread.ts';
 
 /** Headers of a request, in bytes. */
 const MAX_HEADER_BYTES = 16 * 1024;
@@ -40,6 +44,8 @@ closeInheritedDescriptors([config.listenFd]);
 const clock = systemClock;
 const logger = jsonLogger({ write: writeLine, now: clock.now, level: config.logLevel });
 const ending = new AbortController();
+const { previousBootIds, projectDirectory } = config;
+const paths = { projectPath: PROJECT_PATH, projectDirectory };
 const ports = new PortScanner({
   readSockets: readListeningSockets,
   owners: procOwners(config.processMark),
@@ -58,13 +64,15 @@ const command = openCommand();
 const terminals = new TerminalRegistry({
   clock,
   onActivity: signals.onActivity,
-  bootId: config.bootId,
-  previousBootIds: config.previousBootIds,
+  ...{ bootId: config.bootId, previousBootIds },
   surroundings: {
-    projectPath: PROJECT_PATH,
-    projectDirectory: config.projectDirectory,
+    ...paths,
     environment: environment(),
   },
+});
+const watchers = new WatcherRegistry({
+  ...{ clock, bootId: config.bootId, previousBootIds, paths },
+  openTree: new WatchThread().open,
 });
 const lifecycle = new Lifecycle({
   clock,
@@ -76,13 +84,17 @@ const lifecycle = new Lifecycle({
 const routes = (router: ConnectRouter) => {
   router.service(TerminalService, terminalService(terminals));
   router.service(SignalService, signalService(signals));
+  router.service(WatcherService, watcherService(watchers));
 };
 const interceptors = [callInterceptor(logger, clock)];
 const handler = rpcHandler({
   routes: (router) => {
     routes(router);
     const { sandboxId, bootId } = config;
-    const endPrograms = () => terminals.close();
+    const endPrograms = () => {
+      watchers.close();
+      return terminals.close();
+    };
     router.service(
       AgentService,
       agentService({ sandboxId, bootId, clock, lifecycle, endPrograms, exit }),
@@ -123,6 +135,7 @@ async function end(why: string): Promise<void> {
   lifecycle.close();
   signals.close();
   command?.close();
+  watchers.close();
   await terminals.close();
   exit();
 }

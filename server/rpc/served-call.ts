@@ -147,6 +147,7 @@ export class ServedCall {
     const request = parse(spec, open.message ?? new Uint8Array());
     const { interceptors } = this.#options;
     const answer = await invokeUnaryImplementation(spec, context, request, interceptors);
+    this.#abort.signal.throwIfAborted();
     const message = toBinary(spec.method.output, answer);
     if (message.length > MAX_ANSWER_BYTES) throw tooLarge('the answer', MAX_ANSWER_BYTES);
     const headers = toFrameHeaders(context.responseHeader);
@@ -160,6 +161,8 @@ export class ServedCall {
     for await (const message of answer(this.#requestsOf(spec, open))) {
       await this.sendMessage([toBinary(spec.method.output, message)]);
     }
+    // An implementation that was told to end may end well, and too early.
+    this.#abort.signal.throwIfAborted();
     this.#begin();
     this.#end({ trailers: toFrameHeaders(context.responseTrailer) });
   }

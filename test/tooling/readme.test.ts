@@ -17,6 +17,7 @@ import {
   SIGNAL_LIMITS,
 } from '../../server/agent/signal/limits.ts';
 import { TERMINAL_LIMITS } from '../../server/agent/terminal/limits.ts';
+import { WATCHER_LIMITS } from '../../server/agent/watcher/limits.ts';
 import * as bounds from '../../server/core/bounds.ts';
 import {
   MAX_AUDIT_FILE_BYTES,
@@ -67,11 +68,17 @@ import { REQUEST_MEMORY_MS } from '../../server/gateway/store/requests.ts';
 import { MAX_MESSAGE_BYTES } from '../../server/rpc/connect-node.ts';
 import { TestGateway } from '../support/gateway.ts';
 import { run } from './packed-app.ts';
-import { FRONTEND_SNIPPET, SERVER_SNIPPET, SIGNALS_SNIPPET } from './spec-snippets.ts';
+import {
+  FRONTEND_SNIPPET,
+  SERVER_SNIPPET,
+  SIGNALS_SNIPPET,
+  WATCHER_SNIPPET,
+} from './spec-snippets.ts';
 
 /** What the code holds of each limit in the table; names of terminal limits are those of the object. */
 const LIMITS: Readonly<Record<string, unknown>> = {
   ...bounds,
+  ...WATCHER_LIMITS,
   ...TERMINAL_LIMITS,
   ...SIGNAL_LIMITS,
   ADDRESS_BURST,
@@ -159,7 +166,7 @@ test('.env.example has every setting and nothing else', () => {
 });
 
 test('the quick start is the one of the guide', () => {
-  for (const snippet of [SERVER_SNIPPET, FRONTEND_SNIPPET, SIGNALS_SNIPPET]) {
+  for (const snippet of [SERVER_SNIPPET, FRONTEND_SNIPPET, WATCHER_SNIPPET, SIGNALS_SNIPPET]) {
     expect(readme).toContain(`\`\`\`js${snippet}\`\`\``);
   }
 });

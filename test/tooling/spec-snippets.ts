@@ -90,6 +90,33 @@ await sandbox.destroy();
 `;
 }
 
+/** How the guide watches files; `editor` stands for one. */
+export const WATCHER_SNIPPET = `
+const watcher = await sandbox.watcher.create('/project', {
+  ignored: ['node_modules', '.git'],
+  includeContent: true,
+});
+
+watcher.on('change', (event) => {
+  console.log(\`\${event.event}: \${event.path}\`);
+  if (event.content) {
+    editor.setValue(event.content);
+  }
+});
+`;
+
+/** The frontend that watches files, and a program in the sandbox that writes one. */
+export function watcherProgram(access: string): string {
+  return `import { Sandbox } from 'computesdk/client';
+const { sandboxUrl, token } = ${access};
+const sandbox = await Sandbox.connect({ url: sandboxUrl, token });
+const editor = { setValue: (value) => console.log('editor: ' + value) };
+${WATCHER_SNIPPET}
+const shell = await sandbox.terminal.create({ pty: true });
+shell.write('mkdir node_modules && touch node_modules/ignored && echo from the shell > watched.txt\\n');
+`;
+}
+
 /** The backend of the quick start: one line on standard output says what the frontend needs. */
 export function backendProgram(): string {
   return `const res = { json: (body) => console.log(JSON.stringify(body)) };\n${SERVER_SNIPPET}`;

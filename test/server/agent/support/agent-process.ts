@@ -10,6 +10,7 @@ import { createConnectTransport } from '@connectrpc/connect-node';
 import { AgentService } from '../../../../gen/computesdk/agent/v1/agent_service_pb.ts';
 import { SignalService } from '../../../../gen/computesdk/v1/signal_service_pb.ts';
 import { TerminalService } from '../../../../gen/computesdk/v1/terminal_service_pb.ts';
+import { WatcherService } from '../../../../gen/computesdk/v1/watcher_service_pb.ts';
 import { AGENT_NODE_OPTIONS, type AgentConfig } from '../../../../server/agent/config.ts';
 import { newId } from '../../../../server/core/id.ts';
 import { type Principal, SCOPES } from '../../../../server/core/principal.ts';
@@ -87,6 +88,11 @@ export class AgentProcess {
   /** A client of the signals that calls as this principal. */
   signals(principal = ALICE): Client<typeof SignalService> {
     return createClient(SignalService, this.#transport(principal));
+  }
+
+  /** A client of the watchers that calls as this principal. */
+  watchers(principal = ALICE): Client<typeof WatcherService> {
+    return createClient(WatcherService, this.#transport(principal));
   }
 
   /** The gateway's own client. */
