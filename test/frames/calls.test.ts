@@ -146,6 +146,16 @@ describe('a call in frames', () => {
     expect(left[0]).toBeLessThanOrEqual(50);
   });
 
+  it('that is canceled before it begins does not begin', async () => {
+    const { client, pair } = pairOf({ one: () => ({}), down: () => texts('a') });
+    const signal = AbortSignal.abort();
+    await expect(client.one({}, { signal })).rejects.toMatchObject({ code: Code.Canceled });
+    await expect(all(client.down({}, { signal }))).rejects.toMatchObject({ code: Code.Canceled });
+    await client.one({});
+    // The greeting, and the one that was meant.
+    expect(pair.sent).toHaveLength(2);
+  });
+
   it('that waits for its reader ends at its deadline too', async () => {
     const { pair } = pairOf({
       async *down() {

@@ -134,10 +134,12 @@ export class SocketTransport implements Transport {
   }
 
   #open(
-    request: { readonly url: string; readonly header: Headers },
+    request: { readonly url: string; readonly header: Headers; readonly signal: AbortSignal },
     timeoutMs: number | undefined,
     first: { readonly message?: Uint8Array; readonly finished: boolean },
   ): SocketCall {
+    // A server that hears of a call may have begun with it when it hears of the end.
+    request.signal.throwIfAborted();
     const { baseUrl, socket, authorization } = this.#options;
     const own = request.header.get('authorization') ?? undefined;
     const headers = toFrameHeaders(request.header);
