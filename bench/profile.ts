@@ -10,7 +10,7 @@ import { sdkLine } from './lines/sdk-line.ts';
 import { FULL } from './scale.ts';
 import { Stage } from './stage.ts';
 import { ECHO, key } from './suites/echo.ts';
-import { printing } from './suites/throughput.ts';
+import { floodOf, printing } from './suites/throughput.ts';
 import { cpuMicroseconds } from './support/cpu-time.ts';
 import { agentDebugger, type Debugger, gatewayDebugger, recordProfile } from './support/memory.ts';
 import { median } from './support/statistics.ts';
@@ -18,14 +18,14 @@ import { type CpuProfile, topOf } from './support/top-functions.ts';
 
 const DURATION_MS = 4_000;
 const UNRECORDED_MS = 1_500;
-const ENDLESS = { what: 'yes', before: '', command: 'yes' };
+const FILE_BYTES = 10_000_000;
 
 const [what = 'echo', directory = '.bench'] = process.argv.slice(2);
 mkdirSync(directory, { recursive: true });
 await using stage = await Stage.open(FULL, new Figures(() => {}));
 const { sandbox, access } = await stage.newSandbox();
 const line = await sdkLine(access, 'websocket');
-const program = await runUntilReady(line, what === 'echo' ? ECHO : printing(ENDLESS));
+const program = await runUntilReady(line, what === 'echo' ? ECHO : printing(floodOf(FILE_BYTES)));
 const [agentPid = 0] = stage.gateway.agentPids(sandbox.id);
 const gateway = await gatewayDebugger(stage.gateway);
 const agent = await agentDebugger(agentPid);
@@ -62,6 +62,7 @@ async function work(ms: number): Promise<void> {
   program.onData = (data) => {
     bytes += data.length;
   };
+  // It waits for this the first time only.
   program.write('\n');
   await new Promise((resolve) => setTimeout(resolve, ms));
   console.log(`${(bytes / 1_000 / ms).toFixed(1)} MB/s`);

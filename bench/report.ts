@@ -36,9 +36,12 @@ export function putInto(page: string, machine: Machine, figures: readonly Figure
     const cells = [`${suite}: ${what}`, `${brief(median)} ${unit}`, reached, limitOf(target)];
     return `| ${[...cells, isMet ? 'yes' : '**no**'].join(' | ')} |`;
   });
-  const { cpu = '', memory = '', node = '', ssh = '', commit = '' } = machine;
+  const { cpu = '', memory = '', node = '', ssh = '', commit = '', load = '' } = machine;
   const table = ['| what | median | compared | target | met |', '|---|---|---|---|---|', ...rows];
-  const on = `Measured on ${cpu}, ${memory}, Node.js ${node}, ${ssh.split(',')[0]}, at ${commit}.`;
+  const on = [
+    `Measured on ${cpu}, ${memory}, Node.js ${node}, ${ssh.split(',')[0]}, at ${commit}.`,
+    `Load of the machine before it began: ${load}.`,
+  ].join('\n');
   return page.replace(PLACE, () => `${table.join('\n')}\n\n${on}\n`);
 }
 

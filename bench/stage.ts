@@ -11,6 +11,9 @@ import { socketLine } from './lines/socket-line.ts';
 import { sshLine } from './lines/ssh-line.ts';
 import type { Scale } from './scale.ts';
 
+/** Host uids of boxes, more than a test's gateway has: 100 sandboxes are made at once. */
+const UIDS = '66000-66999';
+
 /** What opens a sandbox. */
 export type Access = { readonly url: string; readonly token: string };
 
@@ -34,7 +37,11 @@ export class Stage implements AsyncDisposable {
 
   static async open(scale: Scale, figures: Figures): Promise<Stage> {
     // A debugger that is asked for takes a free port: others may run on the machine.
-    const env = { NODE_OPTIONS: '--inspect-port=0', COMPUTESDK_DRIVER: 'bubblewrap' };
+    const env = {
+      NODE_OPTIONS: '--inspect-port=0',
+      COMPUTESDK_DRIVER: 'bubblewrap',
+      COMPUTESDK_UID_RANGE: UIDS,
+    };
     return new Stage(await TestGateway.start({ env }), scale, figures);
   }
 

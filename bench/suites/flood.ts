@@ -7,10 +7,12 @@ import type { Stage } from '../stage.ts';
 import { startScript } from '../support/script.ts';
 import { quantile } from '../support/statistics.ts';
 import { ECHO, key } from './echo.ts';
+import { floodOf, printing } from './throughput.ts';
 
 /** Speed of the link, in bytes a second. */
 const LINK_BYTES_PER_SECOND = 10_000_000;
 const FLOODS = 4;
+const FILE_BYTES = 10_000_000;
 /** Between two keys, in milliseconds. */
 const PACE_MS = 25;
 /** How long floods run before anything is measured, in milliseconds. */
@@ -33,11 +35,15 @@ export async function measureFlood(stage: Stage): Promise<void> {
   };
   const program = await runUntilReady(line, ECHO);
   const quiet = await echoes(stage, program);
-  const floods = await Promise.all(
-    Array.from({ length: FLOODS }, () => runIn(sandbox, 'exec yes')),
-  );
+  const floods: Program[] = [];
+  for (let index = 0; index < FLOODS; index++) {
+    floods.push(await runUntilReady(line, printing(floodOf(FILE_BYTES))));
+  }
   let bytes = 0;
-  for (const flood of floods) flood.onData = (data) => (bytes += data.length);
+  for (const flood of floods) {
+    flood.onData = (data) => (bytes += data.length);
+    flood.write('\n');
+  }
   await delay(WARM_UP_MS);
   const [startedAt, bytesBefore] = [performance.now(), bytes];
   const busy = await echoes(stage, program);

@@ -30,6 +30,12 @@ export function catOf(bytes: number): Job {
   };
 }
 
+/** The same file, again and again: a program that prints as fast as it can. */
+export function floodOf(bytes: number): Job {
+  const { before, command } = catOf(bytes);
+  return { what: 'flood', before, command: `while ${command}; do :; done` };
+}
+
 /** The command that waits for a line, prints, and says when that is done. */
 export function printing({ before, command }: Job) {
   return {

@@ -1,4 +1,4 @@
-import { fromBinary, toBinary } from '@bufbuild/protobuf';
+import { type DescMethod, fromBinary, toBinary } from '@bufbuild/protobuf';
 import {
   Code,
   ConnectError,
@@ -44,6 +44,7 @@ export type ServedCallOptions = {
   /** Lets a call pass before it is served, or throws. */
   readonly gate?: (context: HandlerContext) => void | Promise<void>;
   readonly shutdownSignal?: AbortSignal;
+  readonly isPatient?: (method: DescMethod) => boolean;
   readonly sink: FrameSink;
   readonly outflow: Outflow;
 };
@@ -145,7 +146,7 @@ export class ServedCall {
     context: HandlerContext,
   ): Promise<void> {
     const request = parse(spec, open.message ?? new Uint8Array());
-    const { interceptors } = this.#options;
+    const { interceptors, isPatient } = this.#options;
     const answer = await invokeUnaryImplementation(spec, context, request, interceptors);
     this.#abort.signal.throwIfAborted();
     const message = toBinary(spec.method.output, answer);
@@ -153,7 +154,7 @@ export class ServedCall {
     const headers = toFrameHeaders(context.responseHeader);
     const trailers = toFrameHeaders(context.responseTrailer);
     const isSilent = message.length + headers.length + trailers.length === 0;
-    this.#end({ message, headers, trailers }, { isSilent });
+    this.#end({ message, headers, trailers }, { isUrgent: !isSilent || !isPatient?.(spec.method) });
   }
 
   async #serveStream(spec: MethodImplSpec, open: Open, context: HandlerContext): Promise<void> {
@@ -180,15 +181,14 @@ export class ServedCall {
     this.#send({ case: 'head', value: { headers } });
   }
 
-  /** An answer that says nothing but that all went well is in no hurry. */
   #end(
     value: Extract<FrameBody, { case: 'end' }>['value'],
-    { isSilent } = { isSilent: false },
+    { isUrgent } = { isUrgent: true },
   ): void {
     if (this.#isGone) return;
     const { sink } = this.#options;
     const frame = [encodeFrame(this.#stream, { case: 'end', value })];
-    if (isSilent && sink.writeSoon) sink.writeSoon(frame);
+    if (!isUrgent && sink.writeSoon) sink.writeSoon(frame);
     else sink.write(frame);
   }
 

@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
+import type { DescMethod } from '@bufbuild/protobuf';
 import type { ConnectRouter, Interceptor } from '@connectrpc/connect';
 import { CONNECTION_STREAM, decodeFrame, MAX_REQUEST_FRAME_BYTES } from '../../../frames/frame.ts';
 import { fromFrameHeaders } from '../../../frames/headers.ts';
@@ -12,8 +13,9 @@ import { FrameSplitter, frameLength } from '../../rpc/frame-splitter.ts';
 import { gatherWrites } from '../../rpc/gathered-writes.ts';
 import type { FrameSink } from '../../rpc/served-call.ts';
 import { framedCallValues } from './connection.ts';
+import { FREQUENT } from './interceptor.ts';
 
-/** How long an answer that says nothing waits for something to go with, in milliseconds: a key's for its echo. */
+/** How long the answer to a key waits for the key's echo, to go with it, in milliseconds. */
 const HOLD_MS = 1;
 const ACCEPTED = `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ${FRAME_LINK_PROTOCOL}\r\n\r\n`;
 
@@ -40,7 +42,8 @@ export function acceptFrameLinks(
     socket.write(ACCEPTED);
     const { interceptors, shutdownSignal } = options;
     const sink = new LinkSink(socket);
-    const server = new FrameServer({ routes, interceptors, shutdownSignal, sink });
+    const isPatient = ({ name }: DescMethod) => FREQUENT.has(name);
+    const server = new FrameServer({ routes, interceptors, shutdownSignal, sink, isPatient });
     const splitter = new FrameSplitter(MAX_REQUEST_FRAME_BYTES);
     const take = taker(server);
     const onData = (chunk: Buffer) => {
