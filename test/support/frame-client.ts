@@ -49,6 +49,10 @@ export class FrameClient {
     this.#socket.on('close', () => this.#endAll({ result: CUT, reason: undefined }));
   }
 
+  get localPort(): number {
+    return this.#socket.localPort ?? 0;
+  }
+
   /** Whether the connection takes no more calls. */
   get isOver(): boolean {
     return this.#end !== undefined;
