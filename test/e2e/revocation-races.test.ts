@@ -142,7 +142,7 @@ async function sendFrames(
     ? toBinary(GetTerminalRequestSchema, create(GetTerminalRequestSchema, { terminalId }))
     : NO_FIELDS;
   const sentAt = performance.now();
-  const answer = client.call(method, message, headers);
+  const answer = client.call(method, message, { headers });
   await answer.ended;
   return { sentAt, path: `frames ${method}`, result: answer.result ?? CUT };
 }

@@ -13,6 +13,12 @@ export type FrameClientOptions = {
   readonly headers: Readonly<Record<string, string>>;
 };
 
+export type FramedCallOptions = {
+  /** A credential for this call alone, for example. */
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly onMessage?: ((message: Uint8Array) => void) | undefined;
+};
+
 /** What has come of one call. */
 export type FramedAnswer = {
   /** Whole messages of a stream so far. */
@@ -29,7 +35,7 @@ export type FramedAnswer = {
 export class FrameClient {
   readonly #socket: Socket;
   readonly #webSocket: RawWebSocket;
-  readonly #answers = new Map<number, FramedAnswer & { settle: () => void }>();
+  readonly #answers = new Map<number, FramedAnswer & FramedCallOptions & { settle: () => void }>();
   /** How calls end that are open when the connection ends, or made later. */
   #end: Pick<FramedAnswer, 'result' | 'reason'> | undefined;
 
@@ -43,6 +49,10 @@ export class FrameClient {
     this.#socket.on('close', () => this.#endAll({ result: CUT, reason: undefined }));
   }
 
+  get localPort(): number {
+    return this.#socket.localPort ?? 0;
+  }
+
   /** Whether the connection takes no more calls. */
   get isOver(): boolean {
     return this.#end !== undefined;
@@ -52,13 +62,13 @@ export class FrameClient {
   call(
     method: string,
     message: Uint8Array,
-    headers: Readonly<Record<string, string>> = {},
+    { headers, onMessage }: FramedCallOptions = {},
   ): FramedAnswer {
     let settle: () => void = () => {};
     const ended = new Promise<void>((resolve) => {
       settle = resolve;
     });
-    const answer = { messages: 0, result: undefined, reason: undefined, ended, settle };
+    const answer = { messages: 0, result: undefined, reason: undefined, ended, settle, onMessage };
     if (this.#end) {
       Object.assign(answer, this.#end);
       settle();
@@ -83,6 +93,11 @@ export class FrameClient {
     this.#socket.resume();
   }
 
+  /** Breaks the connection with a reset, as a network that is gone does. */
+  vanish(): void {
+    this.#socket.resetAndDestroy();
+  }
+
   close(): void {
     this.#socket.destroy();
   }
@@ -90,7 +105,10 @@ export class FrameClient {
   #onFrame({ stream, body }: Frame): void {
     if (body.case === 'ended') this.#endAll(endOf(body.value.error));
     const answer = this.#answers.get(stream);
-    if (body.case === 'message' && answer) answer.messages += 1;
+    if (body.case === 'message' && answer) {
+      answer.messages += 1;
+      answer.onMessage?.(body.value);
+    }
     if (body.case !== 'end' || !answer) return;
     this.#answers.delete(stream);
     Object.assign(answer, endOf(body.value.error));
