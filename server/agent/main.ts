@@ -73,6 +73,8 @@ const terminals = new TerminalRegistry({
 const watchers = new WatcherRegistry({
   ...{ clock, bootId: config.bootId, previousBootIds, paths },
   openTree: new WatchThread().open,
+  onFailed: (path) =>
+    signals.raiseError({ message: `the watcher of ${path} failed`, source: 'watcher' }),
 });
 const lifecycle = new Lifecycle({
   clock,

@@ -25,6 +25,8 @@ export type WatcherRegistryOptions = {
   readonly previousBootIds: readonly string[];
   readonly paths: ProjectPaths;
   readonly openTree: OpenTree;
+  /** A watcher of this path has failed. */
+  readonly onFailed?: (path: string) => void;
   readonly limits?: Partial<WatcherLimits>;
 };
 
@@ -166,7 +168,10 @@ export class WatcherRegistry {
       },
       {
         onEvents: (_from, events) => session.add(events),
-        onFailed: () => this.#end(id, 'FAILED'),
+        onFailed: () => {
+          this.#end(id, 'FAILED');
+          this.#options.onFailed?.(path);
+        },
       },
     );
     if (this.#isClosed) {
