@@ -46,7 +46,8 @@ async function run({ suites, isQuick, json, markdown, page }: Exclude<typeof opt
       await measure(stage);
     } catch (error) {
       // The figures of the others are worth having.
-      console.error(`${name} failed`, error);
+      const causes = error instanceof SuppressedError ? [error.suppressed, error.error] : [error];
+      console.error(`${name} failed:`, ...causes);
       process.exitCode = 1;
     }
   }
