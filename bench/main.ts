@@ -40,9 +40,16 @@ async function run({ suites, isQuick, json, markdown, page }: Exclude<typeof opt
   const figures = new Figures((line) => console.error(line));
   for (const [name, measure] of Object.entries(SUITES)) {
     if (suites.length > 0 && !suites.includes(name)) continue;
-    // A gateway of its own for each: what one leaves must not weigh on the next.
-    await using stage = await Stage.open(isQuick ? QUICK : FULL, figures);
-    await measure(stage);
+    try {
+      // A gateway of its own for each: what one leaves must not weigh on the next.
+      await using stage = await Stage.open(isQuick ? QUICK : FULL, figures);
+      await measure(stage);
+    } catch (error) {
+      // The figures of the others are worth having.
+      const causes = error instanceof SuppressedError ? [error.suppressed, error.error] : [error];
+      console.error(`${name} failed:`, ...causes);
+      process.exitCode = 1;
+    }
   }
   const table = toMarkdown(machine, figures.all);
   console.log(table);

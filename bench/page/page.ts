@@ -27,6 +27,7 @@ declare global {
   };
 }
 
+const PATIENCE_MS = 60_000;
 const seats = new Map<string, Program>();
 const sandboxes = new Map<string, Promise<Sandbox>>();
 
@@ -49,7 +50,7 @@ globalThis.bench = {
   /** Megabytes a second of a program that prints when it gets a line. */
   rate: async (way) => {
     const program = await run(way);
-    const done = seen(program, '~done~');
+    const done = seen(program, '~done~', way.name);
     const startedAt = performance.now();
     program.write('\n');
     const bytes = await done;
@@ -73,7 +74,7 @@ function key(program: Program): Promise<number> {
 
 async function run(way: Way): Promise<Program> {
   const program = 'bareUrl' in way ? await overBareSocket(way.bareUrl) : await overSdk(way);
-  await seen(program, '~ready~');
+  await seen(program, '~ready~', way.name);
   return program;
 }
 
@@ -123,13 +124,19 @@ async function overSdk(way: Exclude<Way, { readonly bareUrl: string }>): Promise
 }
 
 /** Resolves with the number of bytes up to this text, which must be the last that is printed. */
-function seen(program: Program, text: string): Promise<number> {
-  return new Promise((resolve) => {
+function seen(program: Program, text: string, name: string): Promise<number> {
+  return new Promise((resolve, reject) => {
     let [bytes, tail] = [0, ''];
+    // It also keeps what waits from being collected as garbage, which hides what is wrong.
+    const late = setTimeout(() => {
+      reject(new Error(`${name}: not printed: ${text}, after ${bytes} bytes that end in ${tail}`));
+    }, PATIENCE_MS);
     program.onData = (data) => {
       bytes += data.length;
       tail = (tail + String.fromCharCode(...data.subarray(-text.length))).slice(-text.length);
-      if (tail === text) resolve(bytes);
+      if (tail !== text) return;
+      clearTimeout(late);
+      resolve(bytes);
     };
   });
 }

@@ -73,7 +73,9 @@ async function throughput(
 ): Promise<void> {
   const { before, main } = printing(catOf(scale.megabytes * 1_000_000));
   const command = `${before}; printf '~rea'; printf 'dy~'; ${main}`;
-  const results = await rounds(scale.repeats, ways(command), async (way) => [
+  // Over HTTP a page hangs here after some terminals: their streams seem to keep its six connections.
+  const chosen = ways(command).filter(({ name }) => name !== 'SDK, HTTP');
+  const results = await rounds(scale.repeats, chosen, async (way) => [
     await page.evaluate((it) => globalThis.bench.rate(it), way),
   ]);
   const control = results[0];
