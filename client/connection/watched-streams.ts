@@ -63,10 +63,16 @@ export class WatchedStreams implements Transport {
       isLate = false;
       timer.clear();
     };
+    let isOver = false;
     const onEnd = () => {
+      if (isOver) return;
+      isOver = true;
       onFirst();
+      signal?.removeEventListener('abort', onEnd);
       this.#open -= 1;
     };
+    // A stream that is given up before it is read never comes to the end of its reading.
+    signal?.addEventListener('abort', onEnd, { once: true });
     try {
       const response = await this.#inner.stream(method, signal, timeoutMs, header, input, values);
       return { ...response, message: watched(response.message, onFirst, onEnd) };
