@@ -1,15 +1,29 @@
 import { defineConfig } from 'vitest/config';
 
-/** Suites with real gateways, boxes, browsers or installs: one at a time, since they measure time. */
+/** Suites with real gateways, boxes, browsers or installs. */
 const HEAVY = ['test/{chaos,driver,e2e,tooling}/**/*.test.ts', 'test/**/*.e2e.test.ts'];
+/** Those of them that may share the machine: they measure no time that a busy machine would stretch, or wait mostly. */
+const WIDE = [
+  'test/client/**/*.e2e.test.ts',
+  'test/server/driver/**/*.e2e.test.ts',
+  'test/web/**/*.e2e.test.ts',
+  'test/e2e/{bad-input,canaries,fallback,forged-tokens,hostile-sandbox,isolation,liveness}.test.ts',
+  'test/e2e/{magic-links,magic-links-browser,many-streams,previews,protocols}.test.ts',
+  'test/e2e/preview-*.test.ts',
+  'test/e2e/{quick-start,recorded-sandbox,redirects,signal-latency,signals,watchers}.test.ts',
+  'test/tooling/{layers,process-search,promises,proto-index,readme}.test.ts',
+];
 
+const isSoak = process.env['COMPUTESDK_SOAK'] === '1';
 /** The soak runs ten times the counts. */
-const patience = process.env['COMPUTESDK_SOAK'] === '1' ? 10 : 1;
+const patience = isSoak ? 10 : 1;
 
 const shared = {
   pool: 'forks' as const,
   setupFiles: ['test/tooling/suite-leaks.ts'],
 };
+
+const heavy = { ...shared, testTimeout: 120_000 * patience, hookTimeout: 60_000 };
 
 export default defineConfig({
   test: {
@@ -29,13 +43,22 @@ export default defineConfig({
       },
       {
         test: {
-          ...shared,
-          name: 'heavy',
-          include: HEAVY,
-          testTimeout: 120_000 * patience,
-          hookTimeout: 60_000,
-          maxWorkers: 1,
+          ...heavy,
+          name: 'wide',
+          include: WIDE,
+          // The soak has the bounds of an idle machine.
+          maxWorkers: isSoak ? 1 : 2,
           sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        test: {
+          ...heavy,
+          name: 'alone',
+          include: HEAVY,
+          exclude: WIDE,
+          maxWorkers: 1,
+          sequence: { groupOrder: 2 },
         },
       },
     ],
