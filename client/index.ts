@@ -13,6 +13,7 @@ export {
 } from './create-transport.ts';
 export type { EventMap, Listener, Unsubscribe } from './emitter.ts';
 export { SandboxError, type SandboxErrorCode, type SandboxErrorOptions } from './errors.ts';
+export type { GetUrlOptions } from './previews.ts';
 export {
   type ConnectOptions,
   type CredentialExpiry,

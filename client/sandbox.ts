@@ -1,6 +1,7 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 import { type Client, createClient } from '@connectrpc/connect';
 import { AuthService } from '../gen/computesdk/v1/auth_service_pb.ts';
+import { PreviewService } from '../gen/computesdk/v1/preview_service_pb.ts';
 import { TerminalService } from '../gen/computesdk/v1/terminal_service_pb.ts';
 import { Access } from './connection/access.ts';
 import { type Clock, systemClock } from './connection/clock.ts';
@@ -14,6 +15,7 @@ import { httpTransport, type TransportFactory } from './connection/transport.ts'
 import { pageWakeSignals, type WakeSignals } from './connection/wake-signals.ts';
 import { adviseOnConnect } from './credential-advice.ts';
 import { Emitter, type Listener, type Unsubscribe } from './emitter.ts';
+import { type GetUrlOptions, type PreviewUrl, previewUrls } from './previews.ts';
 import { type SignOutOptions, signOut } from './sign-out.ts';
 import type { SignalOption } from './signal-option.ts';
 import type { TerminalContext } from './terminal-context.ts';
@@ -92,6 +94,7 @@ export class Sandbox {
   readonly #auth: Client<typeof AuthService>;
   readonly #connection: Connection;
   readonly #context: TerminalContext;
+  readonly #previewUrl: PreviewUrl;
   readonly #emitter = new Emitter<SandboxEvents>();
 
   /** @internal */
@@ -121,6 +124,10 @@ export class Sandbox {
       attached: new Set(),
     };
     this.terminal = new Terminals(this.#context);
+    this.#previewUrl = previewUrls({
+      connection: this.#connection,
+      client: createClient(PreviewService, transport),
+    });
   }
 
   /**
@@ -200,6 +207,23 @@ export class Sandbox {
   /** Takes a listener off. */
   off<K extends keyof SandboxEvents>(event: K, listener: Listener<SandboxEvents, K>): void {
     this.#emitter.off(event, listener);
+  }
+
+  /**
+   * An address that shows what a program serves on a port of the sandbox, for an iframe or a link.
+   * It opens the preview once, within 60 seconds, and the browser that opened it stays in for as
+   * long as the credential lives; ask for another one for every use. Previews of a sandbox that was
+   * created with `previews: 'public'` have a lasting address. Nothing needs to listen there yet.
+   *
+   * @throws SandboxError `invalid_argument` (`port`), `permission_denied` (a token without
+   * `preview:read`), `failed_precondition` (previews need TLS, or a driver that isolates),
+   * `limit_reached`, `unreachable`, `canceled`.
+   *
+   * @example
+   * iframe.src = await sandbox.getUrl({ port: 3000 });
+   */
+  getUrl({ port, signal }: GetUrlOptions): Promise<string> {
+    return this.#previewUrl(port, signal);
   }
 
   /**

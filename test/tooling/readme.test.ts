@@ -45,12 +45,12 @@ import {
 } from '../../server/gateway/proxy/live-call-registry.ts';
 import { MAX_STALL_MS } from '../../server/gateway/proxy/stall-watch.ts';
 import { MAX_DEATHS } from '../../server/gateway/sandbox/agent-life.ts';
+import { MAX_SANDBOXES } from '../../server/gateway/sandbox/insertion.ts';
 import {
   DEFAULT_EXTENSION_MS,
   DEFAULT_TIMEOUT_MS,
   MAX_NAME_CHARS,
 } from '../../server/gateway/sandbox/sandbox-options.ts';
-import { MAX_SANDBOXES } from '../../server/gateway/sandbox/sandbox-service.ts';
 import { SETTINGS } from '../../server/gateway/settings.ts';
 import { HELLO_MS } from '../../server/gateway/socket/greeting.ts';
 import { MAX_UNKNOWN_SOCKETS } from '../../server/gateway/socket/socket-upgrade.ts';
