@@ -67,6 +67,8 @@ export type Front = {
   readonly handler: HttpHandler;
   /** Takes requests for WebSockets. */
   readonly upgrade: UpgradeHandler;
+  /** Why the settings leave no previews, although the driver would. Undefined: there are some. */
+  readonly previewProblem: string | undefined;
   /** Ends every connection to an agent. End the calls first. */
   close(): void;
 };
@@ -138,6 +140,7 @@ export function createFront(options: FrontOptions): Front {
     // The API is never served at a preview's host, and previews at no other.
     handler: previews.before(handler),
     upgrade: previews.beforeUpgrade(upgrade),
+    previewProblem: options.previewsUnavailable === undefined ? hosts.cleartextProblem : undefined,
     close: () => {
       proxy.close();
       previews.close();

@@ -104,6 +104,7 @@ export async function startGateway(
     previewsUnavailable: previewsUnavailable(box.driver, config),
   });
   opened.defer(() => front.close());
+  if (front.previewProblem !== undefined) logger.warn(front.previewProblem);
   opened.defer(() => stop(core, stopping));
   serving = front;
   const { publicUrl } = addresses;

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { connect as connectHttp2 } from 'node:http2';
 import { connect } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { PreviewStage } from '../support/preview-stage.ts';
+import { PreviewStage, type SeenRequest } from '../support/preview-stage.ts';
 import { until } from '../support/until.ts';
 
 const PORT = 3000;
@@ -18,8 +18,6 @@ afterAll(async () => {
   await stage[Symbol.asyncDispose]();
 }, 60_000);
 
-type Seen = { method: string; url: string; rawHeaders: string[] };
-
 describe('a request to a preview', () => {
   it('reaches the program as one for localhost, and its answer comes back', async () => {
     const answer = await stage.ask(PORT, {
@@ -29,7 +27,7 @@ describe('a request to a preview', () => {
       body: 'hello',
     });
     expect(answer.status).toBe(200);
-    const { method, url, rawHeaders } = answer.json() as Seen;
+    const { method, url, rawHeaders } = answer.json() as SeenRequest;
     expect({ method, url }).toEqual({ method: 'POST', url: '/echo?token=mine&x=%20' });
     const headers = new Map(
       rawHeaders.flatMap((name, index) =>
@@ -88,7 +86,7 @@ describe('a request to a preview', () => {
           'proxy-connection': 'x',
         },
       })
-    ).json() as Seen;
+    ).json() as SeenRequest;
     const sent = rawHeaders.filter((_, index) => index % 2 === 0).map((name) => name.toLowerCase());
     for (const name of ['x-private', 'te', 'keep-alive', 'proxy-connection']) {
       expect(sent).not.toContain(name);

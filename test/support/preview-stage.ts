@@ -20,6 +20,13 @@ export type PreviewAnswer = {
   readonly json: () => unknown;
 };
 
+/** A request as a program in the box got it. */
+export type SeenRequest = {
+  readonly method: string;
+  readonly url: string;
+  readonly rawHeaders: readonly string[];
+};
+
 export type PreviewAsk = {
   readonly method?: string;
   readonly path?: string;
@@ -38,6 +45,7 @@ export class PreviewStage implements AsyncDisposable {
   readonly token: string;
   readonly sandbox: Sandbox;
   readonly #cookies = new Map<number, string>();
+  readonly #upgrades = new Set<RawUpgrade>();
 
   private constructor(parts: {
     gateway: TestGateway;
@@ -87,14 +95,26 @@ export class PreviewStage implements AsyncDisposable {
     return (await createClient(PreviewService, transport).createPreviewUrl({ port })).url;
   }
 
-  host(port: number): string {
-    return `${port}-${this.sandboxId}.localhost:${this.gateway.port}`;
+  host(port: number | string, sandboxId = this.sandboxId): string {
+    return `${port}-${sandboxId}.localhost:${this.gateway.port}`;
+  }
+
+  /** Path and query of a new address. */
+  async ticketPath(port: number, token = this.token): Promise<string> {
+    const { pathname, search } = new URL(await this.url(port, token));
+    return pathname + search;
+  }
+
+  /** What the program on a port was asked. */
+  async seen(port: number): Promise<readonly SeenRequest[]> {
+    // Who serves the port wrote it.
+    return ((await this.ask(port, { path: '/seen' })).json() as { requests: SeenRequest[] })
+      .requests;
   }
 
   /** Opens a new address as a browser does, and returns the Cookie header that it then has. */
   async enter(port: number, token = this.token): Promise<string> {
-    const { pathname, search } = new URL(await this.url(port, token));
-    const answer = await this.ask(port, { path: pathname + search, cookie: '' });
+    const answer = await this.ask(port, { path: await this.ticketPath(port, token), cookie: '' });
     if (answer.status !== 303) throw new Error(`not let in: ${answer.status} ${answer.text}`);
     const cookies = answer.message.headers['set-cookie'] ?? [];
     return cookies.map((cookie) => cookie.split(';', 1)[0] ?? '').join('; ');
@@ -146,6 +166,7 @@ export class PreviewStage implements AsyncDisposable {
     const cookie = ask.cookie ?? (await this.cookie(port));
     const socket = connect({ host: '127.0.0.1', port: this.gateway.port, allowHalfOpen: true });
     const upgrade = new RawUpgrade(socket);
+    this.#upgrades.add(upgrade);
     const headers = Object.entries(ask.headers ?? {}).flatMap(([name, value]) =>
       [value].flat().map((one) => `${name}: ${one}\r\n`),
     );
@@ -166,6 +187,7 @@ export class PreviewStage implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    for (const { socket } of this.#upgrades) socket.destroy();
     await this.sandbox.disconnect();
     await this.gateway.stop();
   }

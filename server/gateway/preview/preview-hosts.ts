@@ -52,7 +52,10 @@ export class PreviewHosts {
   match(request: HttpRequest): PreviewPort | 'malformed' | undefined {
     const host = hostOf(request);
     if (typeof host !== 'string') return undefined;
-    return this.matchName(host.replace(/:\d{1,5}$/, ''));
+    const [name = '', port = '0', ...more] = host.split(':');
+    // What is left of it is no host at all, which others answer.
+    if (more.length > 0 || !/^\d{1,5}$/.test(port) || Number(port) > MAX_PORT) return undefined;
+    return this.matchName(name);
   }
 
   /** As {@link match}, for a host name in lower case, without a port. */
