@@ -1,12 +1,14 @@
 import { createHash } from 'node:crypto';
 import { connect as connectHttp2 } from 'node:http2';
-import { connect } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { PreviewStage, type SeenRequest } from '../support/preview-stage.ts';
-import { until } from '../support/until.ts';
+import { delay, until } from '../support/until.ts';
 
 const PORT = 3000;
 const LARGE_BYTES = 64 * 1024 * 1024;
+/** Longer than a call may take to arrive. */
+const SLOW_SECONDS = 17;
 
 let stage: PreviewStage;
 
@@ -50,6 +52,18 @@ describe('a request to a preview', () => {
     expect(up.json()).toMatchObject({ bytes: LARGE_BYTES, sha256 });
     const down = await stage.ask(PORT, { path: `/big?bytes=${LARGE_BYTES}` });
     expect(down.text.length).toBe(LARGE_BYTES);
+  });
+
+  it('may take longer to arrive than a call may, if it goes on', async () => {
+    const cookie = await stage.cookie(PORT);
+    const { socket, closed } = openRaw();
+    const head = `POST /sink HTTP/1.1\r\nHost: ${stage.host(PORT)}\r\nCookie: ${cookie}\r\n`;
+    socket.write(`${head}Content-Length: ${SLOW_SECONDS}\r\nConnection: close\r\n\r\n`);
+    for (let second = 0; second < SLOW_SECONDS; second++) {
+      await delay(1_000);
+      socket.write('x');
+    }
+    expect(await closed).toContain(`"bytes":${SLOW_SECONDS}`);
   });
 
   it('keeps chunks and trailers, both ways', async () => {
@@ -212,14 +226,21 @@ async function aborted(): Promise<number> {
 }
 
 function rawExchange(text: string): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const socket = connect(stage.gateway.port, '127.0.0.1');
-    let answer = '';
-    socket.setEncoding('latin1').on('data', (chunk: string) => {
-      answer += chunk;
-    });
+  const { socket, closed } = openRaw();
+  socket.write(text, 'latin1');
+  return closed;
+}
+
+/** A connection to the gateway, and what came on it until its end. */
+function openRaw(): { readonly socket: Socket; readonly closed: Promise<string> } {
+  const socket = connect(stage.gateway.port, '127.0.0.1');
+  let answer = '';
+  socket.setEncoding('latin1').on('data', (chunk: string) => {
+    answer += chunk;
+  });
+  const closed = new Promise<string>((resolve, reject) => {
     socket.on('end', () => resolve(answer));
     socket.on('error', reject);
-    socket.write(text, 'latin1');
   });
+  return { socket, closed };
 }

@@ -90,6 +90,11 @@ const ROUTES = {
   },
 };
 
+ROUTES['/redirect-to'] = (request, response) => {
+  response.writeHead(307, { Location: decodeURIComponent(request.url.split('?')[1]) });
+  response.end();
+};
+
 function record(request) {
   const { method, url, rawHeaders } = request;
   const entry = { method, url, rawHeaders };

@@ -22,6 +22,12 @@ import {
   MAX_LIVE_LINKS,
 } from '../../server/gateway/auth/magic-links.ts';
 import {
+  KEY_PREVIEW_MS,
+  MAX_LIVE_TICKETS,
+  MAX_PREVIEW_COOKIES,
+  TICKET_LIFE_MS,
+} from '../../server/gateway/auth/previews.ts';
+import {
   DEFAULT_EXPIRES_IN_MS,
   MAX_DESCRIPTION_CHARS,
   MAX_LIVE_TOKENS,
@@ -39,6 +45,7 @@ import {
   MAX_SILENT_LOCAL_CONNECTIONS,
 } from '../../server/gateway/http/silent-connections.ts';
 import {
+  MAX_PREVIEW_REQUESTS_PER_SANDBOX,
   MAX_SOCKETS_PER_SANDBOX,
   MAX_STREAMS_PER_SANDBOX,
   MAX_UNARY_CALLS_PER_SANDBOX,
@@ -93,6 +100,11 @@ const LIMITS: Readonly<Record<string, unknown>> = {
   MAX_STREAMS_PER_SANDBOX,
   MAX_SOCKETS_PER_SANDBOX,
   MAX_STREAMS_IN_PAGE,
+  MAX_PREVIEW_REQUESTS_PER_SANDBOX,
+  TICKET_LIFE_MS,
+  MAX_LIVE_TICKETS,
+  KEY_PREVIEW_MS,
+  MAX_PREVIEW_COOKIES,
   MAX_UNKNOWN_SOCKETS,
   HELLO_MS,
   STREAM_WINDOW_BYTES,

@@ -4,7 +4,7 @@ import type { PreviewPort } from '../auth/preview-pass.ts';
 import { hostOf } from '../http/host-guard.ts';
 
 /** The parameter that carries a ticket in the address of a preview. */
-export const TICKET_PARAMETER = 'computesdk_ticket';
+const TICKET_PARAMETER = 'computesdk_ticket';
 
 /** `<port>-<sandbox id>`, the port in its one canonical spelling. */
 const LABEL = /^([1-9]\d{0,4})-(sbx[a-z0-9]+)$/;

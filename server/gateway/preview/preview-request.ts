@@ -1,10 +1,11 @@
 import type { ClientRequest, IncomingMessage, ServerResponse } from 'node:http';
-import type { Clock } from '../../core/clock.ts';
+import type { Clock, Timer } from '../../core/clock.ts';
 import { DomainError } from '../../core/domain-error.ts';
 import type { HttpRequest, HttpResponse } from '../../rpc/connect-node.ts';
 import { reset } from '../../rpc/reset.ts';
+import { allowSlowBody } from '../http/client-errors.ts';
 import { sendPage } from '../http/html-page.ts';
-import { StallWatch } from '../proxy/stall-watch.ts';
+import { MAX_STALL_MS, StallWatch } from '../proxy/stall-watch.ts';
 import { passedTrailers, type RewriteOptions, requestHeaders, responseHeaders } from './headers.ts';
 import { failurePage } from './preview-pages.ts';
 import type { TunnelRequest, Tunnels } from './tunnels.ts';
@@ -128,11 +129,36 @@ export class PreviewRequest {
 
   #sendBody(upstream: ClientRequest): void {
     const { request } = this.#options;
+    allowSlowBody(request);
+    this.#watchBody(upstream);
     request.on('end', () => {
       const trailers = passedTrailers(request.rawTrailers);
       if (this.#body.kind === 'chunked' && trailers) upstream.addTrailers(trailers);
     });
     request.pipe(upstream);
+  }
+
+  /** Large bodies may take long; a client that sends nothing is cut. */
+  #watchBody(upstream: ClientRequest): void {
+    const { request, clock } = this.#options;
+    let isMoving = true;
+    let timer: Timer;
+    const arm = () => {
+      timer = clock.setTimer(() => {
+        if (!isMoving && !upstream.writableNeedDrain) {
+          this.#cut('client stalled');
+          return;
+        }
+        isMoving = false;
+        arm();
+      }, MAX_STALL_MS);
+    };
+    arm();
+    request.on('data', () => {
+      isMoving = true;
+    });
+    request.once('end', () => timer.clear());
+    this.#response.once('close', () => timer.clear());
   }
 
   #onInformation(info: {

@@ -4,7 +4,8 @@ import {
   MAX_LIVE_TICKETS,
   TICKET_LIFE_MS,
 } from '../../../../server/gateway/auth/previews.ts';
-import { NEVER, PLAIN_SANDBOX, PLAIN_TOKEN, testCore } from '../support/test-core.ts';
+import { PLAIN_LINK, signIn } from '../support/sign-in.ts';
+import { API_KEY, NEVER, PLAIN_SANDBOX, PLAIN_TOKEN, testCore } from '../support/test-core.ts';
 
 async function prepare() {
   const core = await testCore();
@@ -13,7 +14,7 @@ async function prepare() {
   const { text, token } = await tokens.create(owner, { ...PLAIN_TOKEN, sandboxId });
   const caller = await authenticator.authenticate(`Bearer ${text}`, clock.now());
   const { previews } = core.access;
-  return { ...core, previews, caller, token, at: { sandboxId, port: 3000 } };
+  return { ...core, previews, caller, text, token, at: { sandboxId, port: 3000 } };
 }
 
 it('a ticket can be used for a minute, once, whoever tries', async () => {
@@ -41,6 +42,18 @@ it('a cookie ends with the token, and is no ticket', async () => {
   expect(await previews.viewerOf([cookie], { ...at, port: 3001 })).toBeUndefined();
   await tokens.revoke(owner, { sandboxId: at.sandboxId, tokenId: token.id });
   expect(await previews.viewerOf([cookie], at)).toBeUndefined();
+});
+
+it('nothing else is a ticket or a cookie of a preview', async () => {
+  const core = await prepare();
+  const { previews, at, access, owner } = core;
+  const { secret } = await access.links.create(owner, { ...PLAIN_LINK, sandboxId: at.sandboxId });
+  expect(await previews.redeem(secret, at)).toBeUndefined();
+  const { cookie } = await signIn(core, secret);
+  for (const text of [secret, cookie, core.text, API_KEY, '', 'x'.repeat(5_000)]) {
+    expect(await previews.redeem(text, at)).toBeUndefined();
+    expect(await previews.viewerOf([text], at)).toBeUndefined();
+  }
 });
 
 it('a ticket is worth nothing once its token was revoked', async () => {
