@@ -200,6 +200,16 @@ describe('a WebSocket to a preview', () => {
     await until(() => upgrade.isClosed, { what: 'the end' });
   });
 
+  it('goes on in one direction when the program has ended the other', async () => {
+    const upgrade = await stage.upgrade(PORT, { path: '/half' });
+    await until(() => upgrade.hasEnded, { what: "the end of the program's side" });
+    expect(upgrade.text).toMatch(/\r\n\r\ndone$/);
+    upgrade.socket.end('late');
+    const late = async () =>
+      ((await stage.ask(PORT, { path: '/seen' })).json() as { late: string }).late;
+    await until(async () => (await late()) === 'late', { what: 'what came late' });
+  });
+
   it('is refused as the program refuses it', async () => {
     const upgrade = await stage.upgrade(PORT, { path: '/refused' });
     await until(() => upgrade.hasEnded, { what: 'the end' });

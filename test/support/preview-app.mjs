@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { createServer } from 'node:http';
 
 const [host, ...ports] = process.argv.slice(2);
-const seen = { aborted: 0, requests: [], connections: 0 };
+const seen = { late: '', aborted: 0, requests: [], connections: 0 };
 let nextConnection = 0;
 
 const ROUTES = {
@@ -132,6 +132,14 @@ for (const port of ports) {
       `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\nSet-Cookie: __Host-computesdk=evil; Path=/\r\n\r\n`,
     );
     if (head.length > 0) socket.write(head);
+    if (request.url.startsWith('/half')) {
+      // It has said all, and listens on.
+      socket.end('done');
+      socket.on('data', (chunk) => {
+        seen.late += chunk;
+      });
+      return;
+    }
     // After the handshake it repeats what it gets, and says so when the other side ends.
     socket.on('data', (chunk) => socket.write(chunk));
     socket.on('end', () => socket.end('bye'));

@@ -1,6 +1,6 @@
 import type { ClientRequest, IncomingMessage, ServerResponse } from 'node:http';
 import type { Clock, Timer } from '../../core/clock.ts';
-import { DomainError } from '../../core/domain-error.ts';
+import type { DomainError } from '../../core/domain-error.ts';
 import type { HttpRequest, HttpResponse } from '../../rpc/connect-node.ts';
 import { reset } from '../../rpc/reset.ts';
 import { allowSlowBody } from '../http/client-errors.ts';
@@ -59,11 +59,6 @@ export class PreviewRequest {
   /** Passes the request on. */
   start(): void {
     if (this.#isClosed) return;
-    const { request } = this.#options;
-    if (!isPlainBody(request)) {
-      this.fail(new DomainError('INVALID_ARGUMENT', 'unknown Transfer-Encoding'));
-      return;
-    }
     const upstream = this.#open();
     if (this.#body.kind === 'none') upstream.end();
     else this.#sendBody(upstream);
@@ -249,10 +244,4 @@ function bodyOf(request: HttpRequest): Body {
   return request.headers['transfer-encoding'] === undefined
     ? { kind: 'none' }
     : { kind: 'chunked' };
-}
-
-/** Whether the body has no encoding that this parser leaves to the program, which may read it otherwise. */
-function isPlainBody(request: HttpRequest): boolean {
-  const { 'transfer-encoding': encoding } = request.headers;
-  return encoding === undefined || encoding.toLowerCase() === 'chunked';
 }
