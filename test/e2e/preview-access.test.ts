@@ -268,6 +268,21 @@ describe('a cleartext domain that is not localhost', () => {
   });
 });
 
+describe('a driver that gives no isolation', () => {
+  it('has no previews', async () => {
+    await using gateway = await TestGateway.start({ env: { COMPUTESDK_DRIVER: 'process' } });
+    const { sandbox } = compute({ apiKey: gateway.apiKey, gatewayUrl: gateway.url });
+    await using created = await sandbox.create({ previews: 'public' });
+    await expect(created.getUrl({ port: PORT })).rejects.toMatchObject({
+      code: 'failed_precondition',
+      message: expect.stringContaining('a driver that isolates'),
+    });
+    const page = await rawGet(gateway.port, `${gateway.port}-${created.id}.localhost`);
+    expect(page).toMatch(/^HTTP\/1\.1 403 /);
+    expect(page).toContain('a driver that isolates');
+  });
+});
+
 function rawGet(port: number, host: string): Promise<string> {
   return new Promise((resolve, reject) => {
     const socket = connect(port, '127.0.0.1');

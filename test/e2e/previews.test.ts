@@ -56,6 +56,7 @@ describe('a request to a preview', () => {
 
   it('may take longer to arrive than a call may, if it goes on', async () => {
     const cookie = await stage.cookie(PORT);
+    const quiet = await stage.begin(PORT, { path: '/events' });
     const { socket, closed } = openRaw();
     const head = `POST /sink HTTP/1.1\r\nHost: ${stage.host(PORT)}\r\nCookie: ${cookie}\r\n`;
     socket.write(`${head}Content-Length: ${SLOW_SECONDS}\r\nConnection: close\r\n\r\n`);
@@ -64,6 +65,9 @@ describe('a request to a preview', () => {
       socket.write('x');
     }
     expect(await closed).toContain(`"bytes":${SLOW_SECONDS}`);
+    // So may an answer that says nothing for a while.
+    expect(quiet.destroyed).toBe(false);
+    quiet.destroy();
   });
 
   it('keeps chunks and trailers, both ways', async () => {
@@ -217,6 +221,15 @@ describe('a WebSocket to a preview', () => {
     expect(upgrade.text).toMatch(/X-Why: because\r\n(.*\r\n)*\r\nno$/);
     upgrade.socket.destroy();
   });
+});
+
+it('reaches programs that listen on IPv6 alone, or on every address', async () => {
+  await stage.serve([3006], '::1');
+  expect((await stage.ask(3006)).status).toBe(200);
+  await stage.serve([3007], '0.0.0.0');
+  expect((await stage.ask(3007)).status).toBe(200);
+  await stage.serve([3008], '::');
+  expect((await stage.ask(3008)).status).toBe(200);
 });
 
 describe('a port without a listener', () => {
