@@ -10,7 +10,7 @@ import { ErrorDetailSchema, ErrorReason } from '../gen/computesdk/v1/error_pb.ts
  * - `already_exists`: a live sandbox of the namespace has this name.
  * - `unauthenticated`, `revoked`, `expired`: the credential is not valid, or not any more.
  * - `permission_denied`, `origin_not_allowed`: the credential, or the page's origin, does not allow it.
- * - `destroyed`: the sandbox or terminal was destroyed meanwhile.
+ * - `destroyed`: the sandbox, terminal or watcher was destroyed meanwhile.
  * - `limit_reached`, `too_large`: a limit that the message names; `retryAfterMs` if waiting helps.
  * - `rate_limited`: too many calls in a short time; the SDK waits for `retryAfterMs` where it may repeat a call.
  * - `lost`: the process that held the state died and the state with it. Files are still there.
@@ -181,6 +181,11 @@ export function toSandboxError(error: unknown): SandboxError {
     retryAfterMs: detail?.retryAfter && durationMs(detail.retryAfter),
     cause: connectError,
   });
+}
+
+/** The error that a stream told of without ending. */
+export function errorOfReason(reason: ErrorReason, message: string): SandboxError {
+  return new SandboxError(BY_REASON[reason] ?? 'unknown', message);
 }
 
 /** The error for an argument that is missing, malformed or out of bounds. */

@@ -20,8 +20,26 @@ export {
   Sandbox,
   type SandboxEvents,
 } from './sandbox.ts';
+export {
+  type EmitCustomOptions,
+  type EmitErrorOptions,
+  type EmitPortOptions,
+  type EmitServerReadyOptions,
+  SandboxSignals,
+} from './sandbox-signals.ts';
 export type { SignOutOptions } from './sign-out.ts';
+export type {
+  AnySignal,
+  CustomSignal,
+  ErrorSignal,
+  OpenPort,
+  PortSignal,
+  ServerReadySignal,
+  SignalEvents,
+  SignalGap,
+} from './signal-events.ts';
 export type { SignalOption } from './signal-option.ts';
+export { Signals } from './signals.ts';
 export { Terminal, type TerminalStatus } from './terminal.ts';
 export type {
   TerminalDataInfo,
@@ -31,3 +49,13 @@ export type {
   TerminalSize,
 } from './terminal-events.ts';
 export { type TerminalCreateOptions, Terminals } from './terminals.ts';
+export { Watcher } from './watcher.ts';
+export type {
+  ContentOmission,
+  WatcherChange,
+  WatcherChangeKind,
+  WatcherEnd,
+  WatcherEvents,
+  WatcherGap,
+} from './watcher-events.ts';
+export { type WatcherCreateOptions, Watchers } from './watchers.ts';

@@ -2,6 +2,7 @@ import type { Client } from '@connectrpc/connect';
 import type { PreviewService } from '../gen/computesdk/v1/preview_service_pb.ts';
 import type { Connection } from './connection/connection.ts';
 import { invalidArgument } from './errors.ts';
+import type { PreviewUrl } from './preview-url.ts';
 import type { SignalOption } from './signal-option.ts';
 
 /** Names the port to be shown. */
@@ -10,17 +11,13 @@ export interface GetUrlOptions extends SignalOption {
   readonly port: number;
 }
 
-/** Gives an address that opens the preview of a port. */
-export type PreviewUrl = (port: number, signal?: AbortSignal) => Promise<string>;
-
 const MAX_PORT = 65_535;
 
 /** Asks the gateway for addresses of previews, over a sandbox's connection. */
-export function previewUrls(parts: {
-  readonly connection: Connection;
-  readonly client: Client<typeof PreviewService>;
-}): PreviewUrl {
-  const { connection, client } = parts;
+export function previewUrls(
+  connection: Connection,
+  client: Client<typeof PreviewService>,
+): PreviewUrl {
   return async (port, signal) => {
     if (!Number.isInteger(port) || port < 1 || port > MAX_PORT) {
       throw invalidArgument('port', `must be a whole number from 1 to ${MAX_PORT}`);

@@ -2,25 +2,30 @@
 import { type Client, createClient } from '@connectrpc/connect';
 import { AuthService } from '../gen/computesdk/v1/auth_service_pb.ts';
 import { PreviewService } from '../gen/computesdk/v1/preview_service_pb.ts';
+import { SignalService } from '../gen/computesdk/v1/signal_service_pb.ts';
 import { TerminalService } from '../gen/computesdk/v1/terminal_service_pb.ts';
+import { WatcherService } from '../gen/computesdk/v1/watcher_service_pb.ts';
 import { Access } from './connection/access.ts';
 import { type Clock, systemClock } from './connection/clock.ts';
 import { Connection } from './connection/connection.ts';
 import type { ConnectionState } from './connection/connection-state.ts';
 import { type Credential, cookieCredential, TokenCredential } from './connection/credential.ts';
-import { onLateStream } from './connection/late-stream.ts';
-import { SandboxTransport, type TransportKind } from './connection/sandbox-transport.ts';
+import type { TransportKind } from './connection/sandbox-transport.ts';
 import { askForToken, type TokenFunction } from './connection/token-function.ts';
-import { httpTransport, type TransportFactory } from './connection/transport.ts';
+import type { TransportFactory } from './connection/transport.ts';
 import { pageWakeSignals, type WakeSignals } from './connection/wake-signals.ts';
+import { openWay } from './connection/way.ts';
 import { adviseOnConnect } from './credential-advice.ts';
 import { Emitter, type Listener, type Unsubscribe } from './emitter.ts';
-import { type GetUrlOptions, type PreviewUrl, previewUrls } from './previews.ts';
+import type { PreviewUrl } from './preview-url.ts';
+import { type GetUrlOptions, previewUrls } from './previews.ts';
+import { SandboxSignals } from './sandbox-signals.ts';
 import { type SignOutOptions, signOut } from './sign-out.ts';
 import type { SignalOption } from './signal-option.ts';
 import type { TerminalContext } from './terminal-context.ts';
 import { Terminals } from './terminals.ts';
 import { checkTransport, toBaseUrl } from './values.ts';
+import { Watchers } from './watchers.ts';
 
 /** Where a sandbox is and what opens it. */
 export interface ConnectOptions extends SignalOption {
@@ -72,6 +77,8 @@ export type SandboxParts = {
   readonly transportKind?: TransportKind | undefined;
   readonly clock?: Clock;
   readonly wakeSignals?: WakeSignals;
+  /** Gives the addresses of previews. Default: made of the sandbox's own address. */
+  readonly previewUrl?: PreviewUrl;
 };
 
 /** How long a disconnect waits for the server to hear of it, in milliseconds. */
@@ -90,6 +97,10 @@ export class Sandbox {
   readonly url: string;
   /** The sandbox's terminals. */
   readonly terminal: Terminals;
+  /** What goes on in the sandbox: ports that open and close, errors, what programs say. */
+  readonly signal: SandboxSignals;
+  /** What watches the sandbox's files. */
+  readonly watcher: Watchers;
   readonly #credential: Credential;
   readonly #auth: Client<typeof AuthService>;
   readonly #connection: Connection;
@@ -101,7 +112,7 @@ export class Sandbox {
   protected constructor(parts: SandboxParts) {
     const { credential, clock = systemClock, wakeSignals = pageWakeSignals } = parts;
     this.url = toBaseUrl('url', parts.url);
-    const way = this.#wayOf(parts, clock);
+    const way = openWay({ ...parts, url: this.url, clock, connection: () => this.#connection });
     const { transport } = way;
     this.#credential = credential;
     // Only an answer over HTTP can take the browser's cookie away.
@@ -124,9 +135,17 @@ export class Sandbox {
       attached: new Set(),
     };
     this.terminal = new Terminals(this.#context);
-    this.#previewUrl = previewUrls({
+    this.#previewUrl =
+      parts.previewUrl ?? previewUrls(this.#connection, createClient(PreviewService, transport));
+    this.signal = new SandboxSignals({
       connection: this.#connection,
-      client: createClient(PreviewService, transport),
+      client: createClient(SignalService, transport),
+      url: this.url,
+      previewUrl: this.#previewUrl,
+    });
+    this.watcher = new Watchers({
+      connection: this.#connection,
+      client: createClient(WatcherService, transport),
     });
   }
 
@@ -210,14 +229,12 @@ export class Sandbox {
   }
 
   /**
-   * An address that shows what a program serves on a port of the sandbox, for an iframe or a link.
-   * It opens the preview once, within 60 seconds, and the browser that opened it stays in for as
-   * long as the credential lives; ask for another one for every use. Previews of a sandbox that was
-   * created with `previews: 'public'` have a lasting address. Nothing needs to listen there yet.
+   * An address that shows what is served on a port of the sandbox, for an iframe or a link. It opens
+   * once, within 60 seconds; that browser then stays in as long as the credential lives. Previews of
+   * a sandbox that was created with `previews: 'public'` have a lasting one.
    *
-   * @throws SandboxError `invalid_argument` (`port`), `permission_denied` (a token without
-   * `preview:read`), `failed_precondition` (previews need TLS, or a driver that isolates),
-   * `limit_reached`, `unreachable`, `canceled`.
+   * @throws SandboxError `invalid_argument` (`port`), `permission_denied`, `failed_precondition`
+   * (previews need TLS, or a driver that isolates), `limit_reached`, `unreachable`, `canceled`.
    *
    * @example
    * iframe.src = await sandbox.getUrl({ port: 3000 });
@@ -273,19 +290,6 @@ export class Sandbox {
   /** `await using sandbox = …` disconnects at the end of the block, where the language has it. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.disconnect();
-  }
-
-  /** How calls get to the gateway. */
-  #wayOf(parts: SandboxParts, clock: Clock) {
-    const { credential, transportKind } = parts;
-    const http = (parts.transport ?? httpTransport)(this.url, credential);
-    if (parts.transport) return { transport: http, http, renew: () => {}, close: () => {} };
-    const transport = new SandboxTransport({
-      ...{ baseUrl: this.url, credential, clock, kind: transportKind },
-      onNotice: (notice) => this.#connection.note(notice),
-      onLateStream: (stillLate) => void onLateStream(this.#connection, stillLate),
-    });
-    return { transport, http, renew: () => transport.renew(), close: () => transport.close() };
   }
 
   /** A call of this credential succeeded just now. @internal */

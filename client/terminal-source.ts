@@ -1,11 +1,11 @@
 import { durationFromMs } from '@bufbuild/protobuf/wkt';
 import type { Client } from '@connectrpc/connect';
-import { GapReason as WireGapReason } from '../gen/computesdk/v1/stream_pb.ts';
 import type {
   AttachTerminalResponse,
   TerminalService,
 } from '../gen/computesdk/v1/terminal_service_pb.ts';
-import type { GapReason, StreamEvent, StreamSource } from './connection/resumable-stream.ts';
+import type { StreamEvent, StreamSource } from './connection/resumable-stream.ts';
+import { toGapReason } from './gap-reasons.ts';
 import type { TerminalExit, TerminalSize } from './terminal-events.ts';
 
 /** What a terminal's stream carries. */
@@ -22,13 +22,6 @@ export interface WriterHolder {
 
 /** How long the program waits for this reader after its connection broke. */
 export const READER_LEASE_MS = 30_000;
-
-const GAP_REASONS: Readonly<Partial<Record<number, GapReason>>> = {
-  [WireGapReason.EVICTED]: 'evicted',
-  [WireGapReason.SLOW_READER]: 'slow_reader',
-  [WireGapReason.LEASE_EXPIRED]: 'lease_expired',
-  [WireGapReason.INCARNATION]: 'incarnation',
-};
 
 /** The stream of one terminal, as the resumable stream wants it. */
 export function terminalSource(
@@ -71,7 +64,7 @@ function toStreamEvent(event: AttachTerminalResponse['event']): StreamEvent<Term
     }
     case 'gap': {
       const { from, to, reason } = event.value;
-      const why = GAP_REASONS[reason] ?? 'unknown';
+      const why = toGapReason(reason);
       return { kind: 'gap', from: Number(from), to: Number(to), reason: why };
     }
     case 'output': {

@@ -138,11 +138,10 @@ export class Connection {
   ): Promise<T> {
     const caller = linkController(options.signal, this.closed);
     const backoff = new Backoff(this.clock.random);
-    let lastFailure = unreachable(`no connection within ${RETRY_LIMIT_MS} ms`);
-    const timer =
-      options.retry === 'forever'
-        ? undefined
-        : this.clock.setTimer(() => caller.abort(lastFailure), RETRY_LIMIT_MS);
+    const limitMs = options.retry === 'forever' ? undefined : RETRY_LIMIT_MS;
+    // An error costs its stack, and each key is a call, which has no limit.
+    let lastFailure = limitMs ? unreachable(`no connection within ${limitMs} ms`) : undefined;
+    const timer = limitMs && this.clock.setTimer(() => caller.abort(lastFailure), limitMs);
     try {
       for (;;) {
         const generation = await this.enter(caller.signal);
@@ -164,7 +163,7 @@ export class Connection {
         }
       }
     } finally {
-      timer?.clear();
+      if (timer) timer.clear();
       caller.unlink();
     }
   }

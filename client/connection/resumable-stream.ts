@@ -28,13 +28,22 @@ export type StreamEvent<T> =
       readonly replayUntil: number;
       readonly readerId: string;
     }
-  | { readonly kind: 'gap'; readonly from: number; readonly to: number; readonly reason: GapReason }
+  | ({ readonly kind: 'gap' } & StreamGap)
   /** Nothing to say, or nothing that this version understands: a sign of life. */
   | { readonly kind: 'keep_alive' }
   /** Occupies the positions from `from` up to, not including, `to`. */
   | { readonly kind: 'data'; readonly from: number; readonly to: number; readonly value: T }
   /** The last event, at this position. */
   | { readonly kind: 'end'; readonly at: number; readonly value: T };
+
+/** A part of a stream that is missing. */
+export type StreamGap = {
+  readonly from: number;
+  readonly to: number;
+  readonly reason: GapReason;
+  /** Whether what follows makes up for it. Absent: it does not. */
+  readonly complete?: boolean;
+};
 
 /**
  * Why a part of a stream is missing.
@@ -43,9 +52,16 @@ export type StreamEvent<T> =
  * - `slow_reader`: other readers kept up and the program was not held back for this one.
  * - `lease_expired`: the reader stayed away for longer than its lease.
  * - `incarnation`: produced by a process that is gone.
+ * - `overflow`: the system dropped file events, because they came faster than they were taken.
  * - `unknown`: the server did not say.
  */
-export type GapReason = 'evicted' | 'incarnation' | 'lease_expired' | 'slow_reader' | 'unknown';
+export type GapReason =
+  | 'evicted'
+  | 'incarnation'
+  | 'lease_expired'
+  | 'overflow'
+  | 'slow_reader'
+  | 'unknown';
 
 /** How to open a stream of one kind. */
 export interface StreamSource<T> {
@@ -58,7 +74,7 @@ export interface StreamSource<T> {
 export interface StreamHandlers<T> {
   onReady(position: StreamPosition): void;
   onData(value: T, info: { readonly replay: boolean; readonly from: number }): void;
-  onGap(gap: { readonly from: number; readonly to: number; readonly reason: GapReason }): void;
+  onGap(gap: StreamGap): void;
   onEnd(value: T): void;
 }
 
@@ -183,7 +199,7 @@ export class ResumableStream<T> {
         this.#onData(event);
         return false;
       case 'end':
-        this.#skipTo(event.at, 'unknown');
+        this.#skipTo(event.at);
         this.#handlers.onEnd(event.value);
         return true;
       case 'keep_alive':
@@ -208,7 +224,7 @@ export class ResumableStream<T> {
     // An event without length at the cursor is new, or harmless when repeated.
     const isKnown = event.to < cursor || (event.to === cursor && event.from < event.to);
     if (isKnown) return;
-    this.#skipTo(event.from, 'unknown');
+    this.#skipTo(event.from);
     const from = Math.max(event.from, cursor);
     const value = event.from < cursor ? this.#source.trim(event.value, cursor) : event.value;
     // Advanced first: a listener may start the stream anew from here.
@@ -216,20 +232,26 @@ export class ResumableStream<T> {
     this.#handlers.onData(value, { replay: event.from < this.#replayUntil, from });
   }
 
-  #onGap({ from, to, reason }: Extract<StreamEvent<T>, { kind: 'gap' }>): void {
-    if (this.#position.cursor !== undefined) {
-      this.#skipTo(to, reason);
+  #onGap({ from, to, reason, complete }: StreamGap): void {
+    const { cursor } = this.#position;
+    const gap = { from: cursor ?? from, to, reason, ...(complete !== undefined && { complete }) };
+    if (cursor !== undefined) {
+      this.#skip(gap);
       return;
     }
+    // Positions of another life, which may be higher than those of this one.
     this.#position = { ...this.#position, cursor: to };
-    this.#handlers.onGap({ from, to, reason });
+    this.#handlers.onGap(gap);
   }
 
   /** Nothing is lost silently: whatever lies between the cursor and `to` is told as a gap. */
-  #skipTo(to: number, reason: GapReason): void {
-    const from = this.#position.cursor ?? to;
-    if (to <= from) return;
-    this.#position = { ...this.#position, cursor: to };
-    this.#handlers.onGap({ from, to, reason });
+  #skipTo(to: number): void {
+    this.#skip({ from: this.#position.cursor ?? to, to, reason: 'unknown' });
+  }
+
+  #skip(gap: StreamGap): void {
+    if (gap.to <= gap.from) return;
+    this.#position = { ...this.#position, cursor: gap.to };
+    this.#handlers.onGap(gap);
   }
 }

@@ -19,25 +19,39 @@ export function isAgentCurrent() {
 /** Builds the bundle. Whoever reads it meanwhile sees the old or the new one, never a half. */
 export async function buildAgent() {
   const { build } = await import('esbuild');
-  const result = await build({
+  const shared = {
     absWorkingDir: root,
-    entryPoints: ['server/agent/main.ts'],
-    outfile: BUNDLE,
     bundle: true,
     platform: 'node',
-    format: 'esm',
     target: 'node22',
-    external: ['node-pty'],
-    sourcemap: true,
     metafile: true,
     write: false,
     logLevel: 'error',
+  };
+  // The thread that watches files is a program of its own, which the agent carries as a text.
+  const worker = await build({
+    ...shared,
+    entryPoints: ['server/agent/watcher/watch-worker.ts'],
+    format: 'cjs',
+    minify: true,
+    // `minify` alone would rename classes, whose names errors carry.
+    keepNames: true,
+  });
+  const result = await build({
+    ...shared,
+    entryPoints: ['server/agent/main.ts'],
+    outfile: BUNDLE,
+    format: 'esm',
+    external: ['node-pty'],
+    sourcemap: true,
+    define: { WATCH_WORKER_PROGRAM: JSON.stringify(worker.outputFiles[0].text) },
     // CommonJS code in the bundle calls `require` for Node.js's own modules.
     banner: {
       js: "import { createRequire as makeRequire_ } from 'node:module'; const require = makeRequire_(import.meta.url);",
     },
   });
   for (const file of result.outputFiles) replaceFile(file.path, file.contents);
-  writeInputs(INPUTS, [...Object.keys(result.metafile.inputs), 'scripts/setup/agent-bundle.mjs']);
+  const inputs = [result, worker].flatMap(({ metafile }) => Object.keys(metafile.inputs));
+  writeInputs(INPUTS, [...new Set(inputs), 'scripts/setup/agent-bundle.mjs']);
   console.log(`built ${relative(root, BUNDLE)}`);
 }

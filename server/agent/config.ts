@@ -21,6 +21,13 @@ export type AgentConfig = {
   readonly homeDirectory: string;
   /** The whole environment of a program, before what its terminal adds. */
   readonly shellEnvironment: Readonly<Record<string, string>>;
+  /** Whether the network is this sandbox's own, so that all that listens in it does so in the sandbox. */
+  readonly ownsNetwork: boolean;
+  /**
+   * Entry of the environment, `NAME=value`, by which this sandbox's processes are told from others that
+   * can be seen. Empty where all that can be seen are its own.
+   */
+  readonly processMark: string;
 };
 
 /** Version of the protocol between gateway and agent. A gateway serves this one and the one before. */
@@ -49,6 +56,8 @@ export function parseAgentConfig(text: string): AgentConfig {
   for (const field of TEXTS)
     check(field, typeof config[field] === 'string' && config[field] !== '');
   for (const field of NUMBERS) check(field, Number.isFinite(config[field]));
+  check('ownsNetwork', typeof config['ownsNetwork'] === 'boolean');
+  check('processMark', typeof config['processMark'] === 'string');
   check('previousBootIds', Array.isArray(config['previousBootIds']));
   check(
     'logLevel',

@@ -2,7 +2,9 @@ import { writeSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { ConnectRouter } from '@connectrpc/connect';
 import { AgentService } from '../../gen/computesdk/agent/v1/agent_service_pb.ts';
+import { SignalService } from '../../gen/computesdk/v1/signal_service_pb.ts';
 import { TerminalService } from '../../gen/computesdk/v1/terminal_service_pb.ts';
+import { WatcherService } from '../../gen/computesdk/v1/watcher_service_pb.ts';
 import { systemClock } from '../core/clock.ts';
 import { jsonLogger } from '../core/log.ts';
 import { rpcHandler } from '../rpc/connect-node.ts';
@@ -14,8 +16,19 @@ import { connectionValues } from './rpc/connection.ts';
 import { acceptFrameLinks } from './rpc/frame-link.ts';
 import { callInterceptor } from './rpc/interceptor.ts';
 import { withTunnels } from './rpc/port-tunnel.ts';
+import { signalService } from './rpc/signal-service.ts';
 import { terminalService } from './rpc/terminal-service.ts';
+import { watcherService } from './rpc/watcher-service.ts';
+import { BoxCommand } from './signal/box-command.ts';
+import { readDiskRoom, readMemoryKills } from './signal/box-health.ts';
+import { PortScanner } from './signal/port-scanner.ts';
+import { SignalHub } from './signal/signal-hub.ts';
+import { socketCounter } from './signal/socket-count.ts';
+import { procOwners } from './signal/socket-owners.ts';
+import { readListeningSockets } from './signal/socket-table.ts';
 import { TerminalRegistry } from './terminal/registry.ts';
+import { WatcherRegistry } from './watcher/registry.ts';
+import { WatchThread } from './watcher/watch-thread.ts';
 
 /** Headers of a request, in bytes. */
 const MAX_HEADER_BYTES = 16 * 1024;
@@ -32,15 +45,37 @@ closeInheritedDescriptors([config.listenFd]);
 const clock = systemClock;
 const logger = jsonLogger({ write: writeLine, now: clock.now, level: config.logLevel });
 const ending = new AbortController();
+const { previousBootIds, projectDirectory } = config;
+const paths = { projectPath: PROJECT_PATH, projectDirectory };
+const ports = new PortScanner({
+  readSockets: readListeningSockets,
+  owners: procOwners(config.processMark),
+  ownsNetwork: config.ownsNetwork,
+});
+const signals = new SignalHub({
+  ...{ clock, logger, bootId: config.bootId },
+  senses: {
+    scan: () => ports.scan(),
+    count: socketCounter(),
+    diskRoom: () => readDiskRoom(config.projectDirectory),
+    memoryKills: readMemoryKills,
+  },
+});
+const command = openCommand();
 const terminals = new TerminalRegistry({
   clock,
-  bootId: config.bootId,
-  previousBootIds: config.previousBootIds,
+  onActivity: signals.onActivity,
+  ...{ bootId: config.bootId, previousBootIds },
   surroundings: {
-    projectPath: PROJECT_PATH,
-    projectDirectory: config.projectDirectory,
-    environment: { ...config.shellEnvironment, HOME: config.homeDirectory },
+    ...paths,
+    environment: environment(),
   },
+});
+const watchers = new WatcherRegistry({
+  ...{ clock, bootId: config.bootId, previousBootIds, paths },
+  openTree: new WatchThread().open,
+  onFailed: (path) =>
+    signals.raiseError({ message: `the watcher of ${path} failed`, source: 'watcher' }),
 });
 const lifecycle = new Lifecycle({
   clock,
@@ -51,13 +86,18 @@ const lifecycle = new Lifecycle({
 /** What clients may call. */
 const routes = (router: ConnectRouter) => {
   router.service(TerminalService, terminalService(terminals));
+  router.service(SignalService, signalService(signals));
+  router.service(WatcherService, watcherService(watchers));
 };
 const interceptors = [callInterceptor(logger, clock)];
 const handler = rpcHandler({
   routes: (router) => {
     routes(router);
     const { sandboxId, bootId } = config;
-    const endPrograms = () => terminals.close();
+    const endPrograms = () => {
+      watchers.close();
+      return terminals.close();
+    };
     router.service(
       AgentService,
       agentService({ sandboxId, bootId, clock, lifecycle, endPrograms, exit }),
@@ -96,6 +136,9 @@ server.listen({ fd: config.listenFd }, () => {
 async function end(why: string): Promise<void> {
   logger.info('agent ends', { why });
   lifecycle.close();
+  signals.close();
+  command?.close();
+  watchers.close();
   await terminals.close();
   exit();
 }
@@ -108,6 +151,29 @@ function exit(): void {
     ending.abort();
     server.closeIdleConnections();
   });
+}
+
+/** The command in the box is a convenience: whatever keeps it from being made is no reason to fail. */
+function openCommand(): BoxCommand | undefined {
+  const onFailed = (error: unknown) => logger.warn('programs cannot emit signals', { error });
+  try {
+    return BoxCommand.open({
+      homeDirectory: config.homeDirectory,
+      node: process.execPath,
+      emit: (signal) => signals.emitFromBox(signal),
+      ...{ clock, onFailed },
+    });
+  } catch (error) {
+    onFailed(error);
+    return undefined;
+  }
+}
+
+/** The whole environment of programs, before what their terminals add. */
+function environment(): Record<string, string> {
+  const { PATH = '', ...others } = config.shellEnvironment;
+  const paths = command ? [PATH, command.binDirectory] : [PATH];
+  return { ...others, PATH: paths.join(':'), HOME: config.homeDirectory };
 }
 
 /** Where standard error is gone or full, the line is lost rather than the agent. */

@@ -183,13 +183,15 @@ const BOX_ENVIRONMENT: Readonly<Record<string, string>> = {
   LANG: 'C.UTF-8',
 };
 
-function agentConfig({ agent }: BoxSpec): AgentConfig {
+function agentConfig({ agent, egress }: BoxSpec): AgentConfig {
   return {
     ...agent,
     listenFd: LISTEN_FD,
     projectDirectory: PROJECT_PATH,
     homeDirectory: BOX_USER.home,
     shellEnvironment: BOX_ENVIRONMENT,
+    ownsNetwork: egress !== 'host',
+    processMark: '',
   };
 }
 

@@ -17,7 +17,12 @@ export type BoxSpec = {
   /** What the agent is told. The driver fills in paths that only it knows. */
   readonly agent: Omit<
     AgentConfig,
-    'projectDirectory' | 'homeDirectory' | 'listenFd' | 'shellEnvironment'
+    | 'projectDirectory'
+    | 'homeDirectory'
+    | 'listenFd'
+    | 'shellEnvironment'
+    | 'ownsNetwork'
+    | 'processMark'
   >;
 };
 

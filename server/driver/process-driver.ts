@@ -149,5 +149,7 @@ function agentConfig(
     projectDirectory: folders.project,
     homeDirectory: folders.home,
     shellEnvironment,
+    ownsNetwork: false,
+    processMark: `${MARKER_VARIABLE}=${shellEnvironment[MARKER_VARIABLE]}`,
   };
 }

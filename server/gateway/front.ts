@@ -1,5 +1,7 @@
 import type { ConnectRouter } from '@connectrpc/connect';
+import { SignalService } from '../../gen/computesdk/v1/signal_service_pb.ts';
 import { TerminalService } from '../../gen/computesdk/v1/terminal_service_pb.ts';
+import { WatcherService } from '../../gen/computesdk/v1/watcher_service_pb.ts';
 import { Health } from '../../gen/grpc/health/v1/health_pb.ts';
 import { ServerReflection } from '../../gen/grpc/reflection/v1/reflection_pb.ts';
 import { ServerReflection as AlphaReflection } from '../../gen/grpc/reflection/v1alpha/reflection_pb.ts';
@@ -35,7 +37,7 @@ import type { Sandboxes } from './sandbox/sandbox-service.ts';
 import { createSocketUpgrade } from './socket/socket-upgrade.ts';
 
 /** The services that run inside sandboxes. */
-const AGENT_SERVICES = [TerminalService] as const;
+const AGENT_SERVICES = [TerminalService, WatcherService, SignalService] as const;
 const SHOWN_SERVICES = [
   ...GATEWAY_SERVICES,
   ...AGENT_SERVICES,

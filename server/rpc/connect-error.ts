@@ -36,6 +36,11 @@ const TABLE: Readonly<Record<Reason, readonly [Code, ErrorReason]>> = {
   INTERNAL: [Code.Internal, ErrorReason.INTERNAL],
 };
 
+/** How a domain's reason is spelled in messages. */
+export function toErrorReason(reason: Reason): ErrorReason {
+  return TABLE[reason][1];
+}
+
 /** The header, or the trailer where a protocol has its own statuses, that says when to try again, in seconds. */
 export const RETRY_AFTER = 'Retry-After';
 

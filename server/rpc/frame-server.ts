@@ -1,3 +1,4 @@
+import type { DescMethod } from '@bufbuild/protobuf';
 import {
   Code,
   ConnectError,
@@ -24,6 +25,8 @@ export type FrameServerOptions = {
   readonly interceptors?: Interceptor[];
   readonly gate?: (context: HandlerContext) => void | Promise<void>;
   readonly shutdownSignal?: AbortSignal;
+  /** Methods whose callers do not wait for an answer that says nothing. Default: none. */
+  readonly isPatient?: (method: DescMethod) => boolean;
   readonly sink: FrameSink;
 };
 
@@ -57,7 +60,7 @@ export class FrameServer {
     { header, values }: CallSurroundings,
     onEnd: () => void = () => {},
   ): void {
-    const { routes, sink, interceptors = [], gate, shutdownSignal } = this.#options;
+    const { routes, sink, interceptors = [], gate, shutdownSignal, isPatient } = this.#options;
     const spec = routes.get(open.method);
     if (!spec || this.#calls.size >= MAX_CALLS) {
       const error = toWireError(toConnectError(spec ? tooMany() : unknownMethod(open.method)));
@@ -68,6 +71,7 @@ export class FrameServer {
     const call = new ServedCall(stream, {
       ...{ sink, interceptors, outflow: this.#outflow },
       ...(gate && { gate }),
+      ...(isPatient && { isPatient }),
       ...(shutdownSignal && { shutdownSignal }),
     });
     this.#calls.set(stream, call);

@@ -16,8 +16,19 @@ export function principalToHeaders(principal: Principal): Record<string, string>
   };
 }
 
+/** The calls of a connection share their headers. They never change. */
+const known = new WeakMap<Headers, Principal>();
+
 /** The caller as the gateway named it. Missing headers give a caller that may do nothing. */
 export function principalFromHeaders(headers: Headers): Principal {
+  const before = known.get(headers);
+  if (before) return before;
+  const principal = readPrincipal(headers);
+  known.set(headers, principal);
+  return principal;
+}
+
+function readPrincipal(headers: Headers): Principal {
   const subject = headers.get(SUBJECT) ?? '';
   return {
     id: headers.get(ID) ?? '',

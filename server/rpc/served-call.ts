@@ -1,7 +1,8 @@
-import { fromBinary, toBinary } from '@bufbuild/protobuf';
+import { type DescMethod, fromBinary, toBinary } from '@bufbuild/protobuf';
 import {
+  Code,
+  ConnectError,
   type ContextValues,
-  createHandlerContext,
   type HandlerContext,
   type Interceptor,
   type MethodImplSpec,
@@ -33,6 +34,8 @@ export const FRAMES = 'frames';
 export interface FrameSink {
   /** Sends one frame, given in parts. `onTaken` is called once, when they are no longer needed. */
   write(parts: readonly Uint8Array[], onTaken?: () => void): void;
+  /** Sends one frame that nobody waits for, with the next one or shortly. Default: as {@link FrameSink.write}. */
+  writeSoon?(parts: readonly Uint8Array[]): void;
 }
 
 /** What the calls of a connection are served with. */
@@ -41,20 +44,27 @@ export type ServedCallOptions = {
   /** Lets a call pass before it is served, or throws. */
   readonly gate?: (context: HandlerContext) => void | Promise<void>;
   readonly shutdownSignal?: AbortSignal;
+  readonly isPatient?: (method: DescMethod) => boolean;
   readonly sink: FrameSink;
   readonly outflow: Outflow;
 };
 
-type Context = ReturnType<typeof createHandlerContext>;
+/** Why a call's signal fires at its end. Made once: an error costs its stack, and each key has a call. */
+const OVER = new DomainError('LOST', 'the call is over');
 
 /** One call that came in frames, from its opening to its end. */
 export class ServedCall {
   readonly #options: ServedCallOptions;
   readonly #stream: number;
+  /** Fires when the call should end, and at its end. */
   readonly #abort = new AbortController();
+  /** Takes back what may fire it. */
+  #disarm = () => {};
+  /** Whether nobody waits for the end any more. */
+  #isGone = false;
   readonly #requests: Inflow;
   readonly #outflow: OutflowStream;
-  #context: Context | undefined;
+  #context: HandlerContext | undefined;
   /** Whether the headers were sent. */
   #hasBegun = false;
 
@@ -85,9 +95,8 @@ export class ServedCall {
 
   /** Nobody waits for the call's end any more. */
   cancel(reason: DomainError): void {
-    this.#abort.abort(reason);
-    this.#requests.end(reason);
-    this.#outflow.close(reason);
+    this.#isGone = true;
+    this.#stop(reason);
   }
 
   /** Ends the call with an error, whatever it was doing. */
@@ -98,20 +107,18 @@ export class ServedCall {
 
   /** Serves the call. Never rejects. */
   async serve(spec: MethodImplSpec, open: Open, call: ServedRequest): Promise<void> {
-    let context: Context | undefined;
     try {
-      context = this.#contextOf(spec, open, call);
+      const context = this.#contextOf(spec, open, call);
       this.#context = context;
       await this.#options.gate?.(context);
       if (spec.kind === 'unary') await this.#serveUnary(spec, open, context);
       else await this.#serveStream(spec, open, context);
     } catch (error) {
-      if (!this.#abort.signal.aborted) {
-        const shown = toConnectError(error);
-        this.#end({ error: toWireError(shown), trailers: toFrameHeaders(shown.metadata) });
-      }
+      const shown = toConnectError(error);
+      this.#end({ error: toWireError(shown), trailers: toFrameHeaders(shown.metadata) });
     } finally {
-      context?.abort();
+      this.#disarm();
+      this.#abort.abort(OVER);
       this.#requests.end();
       this.#outflow.close(undefined);
     }
@@ -136,25 +143,27 @@ export class ServedCall {
   async #serveUnary(
     spec: Extract<MethodImplSpec, { kind: 'unary' }>,
     open: Open,
-    context: Context,
+    context: HandlerContext,
   ): Promise<void> {
     const request = parse(spec, open.message ?? new Uint8Array());
-    const { interceptors } = this.#options;
+    const { interceptors, isPatient } = this.#options;
     const answer = await invokeUnaryImplementation(spec, context, request, interceptors);
+    this.#abort.signal.throwIfAborted();
     const message = toBinary(spec.method.output, answer);
     if (message.length > MAX_ANSWER_BYTES) throw tooLarge('the answer', MAX_ANSWER_BYTES);
-    this.#end({
-      message,
-      headers: toFrameHeaders(context.responseHeader),
-      trailers: toFrameHeaders(context.responseTrailer),
-    });
+    const headers = toFrameHeaders(context.responseHeader);
+    const trailers = toFrameHeaders(context.responseTrailer);
+    const isSilent = message.length + headers.length + trailers.length === 0;
+    this.#end({ message, headers, trailers }, { isUrgent: !isSilent || !isPatient?.(spec.method) });
   }
 
-  async #serveStream(spec: MethodImplSpec, open: Open, context: Context): Promise<void> {
+  async #serveStream(spec: MethodImplSpec, open: Open, context: HandlerContext): Promise<void> {
     const answer = transformInvokeImplementation(spec, context, this.#options.interceptors);
     for await (const message of answer(this.#requestsOf(spec, open))) {
       await this.sendMessage([toBinary(spec.method.output, message)]);
     }
+    // An implementation that was told to end may end well, and too early.
+    this.#abort.signal.throwIfAborted();
     this.#begin();
     this.#end({ trailers: toFrameHeaders(context.responseTrailer) });
   }
@@ -172,26 +181,55 @@ export class ServedCall {
     this.#send({ case: 'head', value: { headers } });
   }
 
-  #end(value: Extract<FrameBody, { case: 'end' }>['value']): void {
-    if (this.#abort.signal.aborted) return;
-    this.#send({ case: 'end', value });
+  #end(
+    value: Extract<FrameBody, { case: 'end' }>['value'],
+    { isUrgent } = { isUrgent: true },
+  ): void {
+    if (this.#isGone) return;
+    const { sink } = this.#options;
+    const frame = [encodeFrame(this.#stream, { case: 'end', value })];
+    if (!isUrgent && sink.writeSoon) sink.writeSoon(frame);
+    else sink.write(frame);
   }
 
   #send(body: FrameBody): void {
     this.#options.sink.write([encodeFrame(this.#stream, body)]);
   }
 
-  #contextOf({ method }: MethodImplSpec, open: Open, call: ServedRequest): Context {
-    const { timeoutMs } = open;
-    const { shutdownSignal } = this.#options;
-    return createHandlerContext({
-      ...{ service: method.parent, method, requestHeader: call.header },
+  /** Connect's own context has three controllers and three copies of headers: for each key. */
+  #contextOf({ method }: MethodImplSpec, open: Open, call: ServedRequest): HandlerContext {
+    const deadline = this.#arm(open.timeoutMs);
+    return {
+      ...{ service: method.parent, method, requestHeader: call.header, values: call.values },
       ...{ protocolName: FRAMES, requestMethod: 'POST', url: `http://sandbox${open.method}` },
-      requestSignal: this.#abort.signal,
-      contextValues: call.values,
-      ...(timeoutMs > 0 && { timeoutMs: Math.min(timeoutMs, MAX_TIMER_MS) }),
-      ...(shutdownSignal && { shutdownSignal }),
-    });
+      signal: this.#abort.signal,
+      timeoutMs: () => deadline && deadline - performance.now(),
+      responseHeader: new Headers(),
+      responseTrailer: new Headers(),
+    };
+  }
+
+  /** Whatever the call is doing or waiting for comes to its end. */
+  #stop(reason: unknown): void {
+    this.#abort.abort(reason);
+    this.#requests.end(reason);
+    this.#outflow.close(reason);
+  }
+
+  /** Lets the call end in time, and with the process. Returns until when it may take. */
+  #arm(timeoutMs: number): number | undefined {
+    const { shutdownSignal } = this.#options;
+    const onShutdown = () => this.#stop(shutdownSignal?.reason);
+    if (shutdownSignal?.aborted) onShutdown();
+    shutdownSignal?.addEventListener('abort', onShutdown);
+    const onLate = () =>
+      this.#stop(new ConnectError('the operation timed out', Code.DeadlineExceeded));
+    const timer = timeoutMs > 0 && setTimeout(onLate, Math.min(timeoutMs, MAX_TIMER_MS));
+    this.#disarm = () => {
+      shutdownSignal?.removeEventListener('abort', onShutdown);
+      if (timer) clearTimeout(timer);
+    };
+    return timeoutMs > 0 ? performance.now() + timeoutMs : undefined;
   }
 }
 

@@ -116,6 +116,7 @@ test('the search finds a secret in every form, also when it is cut', () => {
   const bytes = Buffer.from(secret, 'base64url');
   const forms = [secret, `${secret.slice(0, 20)}…`, `…${secret.slice(-20)}`, bytes.toString('hex')];
   for (const form of forms) expect(search.findIn(`before ${form} after`)).not.toEqual([]);
+  expect(search.findIn(secret.toLowerCase())).toEqual(['one as text in lower case']);
   expect(search.findIn(bytes)).toEqual(['one as bytes']);
   expect(search.findIn(Buffer.from(secret).toString('hex'))).toEqual(['one as text in hex']);
   expect(search.findIn('eyJhbGciOiJFZERTQSJ9.eyJzdWIiOiJ4In0.')).toEqual([]);

@@ -1,21 +1,24 @@
 import { expect, it } from 'vitest';
 import { compute, type ManagedSandbox, Sandbox } from '../../client/compute.ts';
+import type { TransportKind } from '../../client/connection/sandbox-transport.ts';
 import { ChaosProxy, type Fault, type FaultPlan } from '../support/chaos-proxy.ts';
 import { TestGateway } from '../support/gateway.ts';
 import type { ProxiedCall } from '../support/proxied-call.ts';
 import { report } from '../support/report.ts';
 import { isSoak, type SeededRandom, scaled, seed, seededRandom } from '../support/scale.ts';
+import { TRANSPORTS } from '../support/transports.ts';
 
 const CREATIONS = scaled(1_000);
 const SANDBOXES = Math.ceil(CREATIONS * 0.05);
 const TERMINALS = Math.floor(CREATIONS * 0.35);
 const TOKENS = CREATIONS - SANDBOXES - TERMINALS;
-/** Below the limit of 64 live terminals. */
-const TERMINALS_PER_SANDBOX = 40;
+/** Below the limit of 64 live terminals; the transports take turns. */
+const TERMINALS_PER_SANDBOX = Math.min(40, Math.ceil(TERMINALS / TRANSPORTS.length));
 const WITHIN_MS = isSoak ? 900_000 : 110_000;
 /** Cuts of one creation. The client's backoff grows with each. */
 const MAX_CUTS = 2;
 const LONGEST_REQUEST_BYTES = 500;
+const LONGEST_FRAME_BYTES = 100;
 
 it(
   'makes exactly as many sandboxes, terminals and tokens as were asked for, however often a creation is cut',
@@ -37,13 +40,14 @@ it(
     for (let index = 0; terminals.length < TERMINALS; index++) {
       const managed = sandboxes[index];
       if (!managed) throw new Error('too few sandboxes for the terminals');
-      terminals.push(...(await cutTerminals(managed, TERMINALS - terminals.length)));
+      const transport = TRANSPORTS[index % TRANSPORTS.length];
+      terminals.push(...(await cutTerminals(managed, transport, TERMINALS - terminals.length)));
     }
-    const { cuts, clientToServerCuts, serverToClientCuts } = proxy.counters;
+    const { cuts, clientToServerCuts, serverToClientCuts, insideRequestCuts } = proxy.counters;
     report({
       test: 'cut creations',
       count: CREATIONS,
-      figures: { cuts, clientToServerCuts, serverToClientCuts },
+      figures: { cuts, clientToServerCuts, serverToClientCuts, insideRequestCuts },
     });
 
     const found = await compute({ apiKey: gateway.apiKey, gatewayUrl: gateway.url }).sandbox.list();
@@ -59,12 +63,18 @@ it(
     expect(cuts).toBeGreaterThanOrEqual(CREATIONS);
     expect(clientToServerCuts).toBeGreaterThan(0.2 * cuts);
     expect(serverToClientCuts).toBeGreaterThan(0.2 * cuts);
+    expect(insideRequestCuts).toBeGreaterThan(0);
     expect(plan.uncut).toBe(0);
 
     /** Connected with a token of its own. */
-    async function cutTerminals(managed: ManagedSandbox, wanted: number): Promise<string[]> {
+    async function cutTerminals(
+      managed: ManagedSandbox,
+      transport: TransportKind | undefined,
+      wanted: number,
+    ): Promise<string[]> {
       const { token } = await managed.sessionToken.create();
-      await using sandbox = await Sandbox.connect({ url: proxy.through(managed.url), token });
+      const url = proxy.through(managed.url);
+      await using sandbox = await Sandbox.connect({ url, token, transport });
       const ids: string[] = [];
       while (ids.length < Math.min(wanted, TERMINALS_PER_SANDBOX)) {
         const terminal = await plan.cut(() => sandbox.terminal.create({ shell: '/bin/cat' }));
@@ -99,8 +109,8 @@ class CreationPlan implements FaultPlan {
   onRequest(call: ProxiedCall): Fault | undefined {
     if (this.#left === 0 || !call.method.startsWith('Create')) return undefined;
     this.#left--;
-    if (this.#random.chance(0.4))
-      return { cutAfterBytes: this.#random.below(LONGEST_REQUEST_BYTES) };
+    const longest = call.protocol === 'frames' ? LONGEST_FRAME_BYTES : LONGEST_REQUEST_BYTES;
+    if (this.#random.chance(0.4)) return { cutAfterBytes: this.#random.below(longest) };
     this.#losing.add(call);
     return undefined;
   }

@@ -8,6 +8,7 @@ import { gatewayClients, newSandbox } from '../support/clients.ts';
 import { TestGateway } from '../support/gateway.ts';
 import { report } from '../support/report.ts';
 import { Reader, runInBox } from '../support/traffic.ts';
+import { TRANSPORTS } from '../support/transports.ts';
 import { until } from '../support/until.ts';
 
 const TOLD_WITHIN_MS = 1_000;
@@ -21,7 +22,8 @@ describe('the death of an agent', () => {
     const exits: unknown[] = [];
     const clients: Sandbox[] = [];
     for (let index = 0; index < CLIENTS; index++) {
-      const client = await Sandbox.connect({ url: sandbox.url, token });
+      const transport = TRANSPORTS[index % TRANSPORTS.length];
+      const client = await Sandbox.connect({ url: sandbox.url, token, transport });
       const terminal = await client.terminal.create();
       const reader = new Reader(terminal);
       terminal.on('error', ({ code }) => told.push({ code, at: performance.now() }));
@@ -67,37 +69,47 @@ describe('a gateway that is gone', () => {
     });
   }, 60_000);
 
-  it('by SIGTERM leaves the programs, which a new gateway finds', async () => {
-    await using gateway = await TestGateway.start();
-    const { sandbox, token } = await newSandbox(gateway);
-    await using client = await Sandbox.connect({ url: sandbox.url, token });
-    const terminal = await client.terminal.create({ shell: '/bin/sh' });
-    const reader = new Reader(terminal);
-    await terminal.write('memory=kept\n');
-    const [agent] = gateway.agentPids(sandbox.id);
-    expect(await gateway.kill('SIGTERM')).toEqual({ code: 0, signal: null });
-    expect(gateway.agentPids(sandbox.id)).toEqual([agent]);
-    await gateway.restart();
-    await terminal.write('echo "it is $memory"\n');
-    await until(() => reader.text.includes('it is kept'), { what: 'the answer of the same shell' });
-    expect(gateway.agentPids(sandbox.id)).toEqual([agent]);
-  }, 60_000);
+  it.for(TRANSPORTS)(
+    'by SIGTERM leaves the programs, which a new gateway finds, %s',
+    { timeout: 60_000 },
+    async (transport) => {
+      await using gateway = await TestGateway.start();
+      const { sandbox, token } = await newSandbox(gateway);
+      await using client = await Sandbox.connect({ url: sandbox.url, token, transport });
+      const terminal = await client.terminal.create({ shell: '/bin/sh' });
+      const reader = new Reader(terminal);
+      await terminal.write('memory=kept\n');
+      const [agent] = gateway.agentPids(sandbox.id);
+      expect(await gateway.kill('SIGTERM')).toEqual({ code: 0, signal: null });
+      expect(gateway.agentPids(sandbox.id)).toEqual([agent]);
+      await gateway.restart();
+      await terminal.write('echo "it is $memory"\n');
+      await until(() => reader.text.includes('it is kept'), {
+        what: 'the answer of the same shell',
+      });
+      expect(gateway.agentPids(sandbox.id)).toEqual([agent]);
+    },
+  );
 
-  it('by Ctrl-C leaves nothing: no process, no socket that listens', async () => {
-    const gateway = await TestGateway.start();
-    const { sandbox, token } = await newSandbox(gateway);
-    const client = await Sandbox.connect({ url: sandbox.url, token });
-    await client.terminal.create({
-      shell: '/bin/sh',
-      args: ['-c', 'trap "" TERM INT HUP; sleep 1000 & setsid sleep 1000'],
-    });
-    expect(await gateway.kill('SIGINT')).toEqual({ code: 0, signal: null });
-    expect(gateway.leftovers()).toEqual([]);
-    expect(await refuses(gateway.port)).toBe(true);
-    await client.disconnect();
-    await gateway.stop();
-    expect(existsSync(gateway.dataDirectory)).toBe(false);
-  }, 60_000);
+  it.for(TRANSPORTS)(
+    'by Ctrl-C leaves nothing: no process, no socket that listens, %s',
+    { timeout: 60_000 },
+    async (transport) => {
+      const gateway = await TestGateway.start();
+      const { sandbox, token } = await newSandbox(gateway);
+      const client = await Sandbox.connect({ url: sandbox.url, token, transport });
+      await client.terminal.create({
+        shell: '/bin/sh',
+        args: ['-c', 'trap "" TERM INT HUP; sleep 1000 & setsid sleep 1000'],
+      });
+      expect(await gateway.kill('SIGINT')).toEqual({ code: 0, signal: null });
+      expect(gateway.leftovers()).toEqual([]);
+      expect(await refuses(gateway.port)).toBe(true);
+      await client.disconnect();
+      await gateway.stop();
+      expect(existsSync(gateway.dataDirectory)).toBe(false);
+    },
+  );
 });
 
 it('refuses to start beside another gateway on the same data directory', async () => {

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { TransportKind } from '../../client/connection/sandbox-transport.ts';
 import { Sandbox } from '../../client/index.ts';
 import { ChaosProxy } from '../support/chaos-proxy.ts';
 import { launchChromium } from '../support/chromium.ts';
@@ -10,11 +11,12 @@ import { newSandbox } from '../support/clients.ts';
 import { TestGateway } from '../support/gateway.ts';
 import { servePage } from '../support/page.ts';
 import { nodePath } from '../support/paths.ts';
-import type { Direction } from '../support/proxied-connection.ts';
 import { report } from '../support/report.ts';
 import { TICKS, TickLog } from '../support/ticks.ts';
 import { Reader } from '../support/traffic.ts';
+import { TRANSPORTS } from '../support/transports.ts';
 import { delay, until } from '../support/until.ts';
+import type { Direction } from '../support/wire.ts';
 
 const NOTICED_WITHIN_MS = 12_000;
 const RESUMED_WITHIN_MS = 1_000;
@@ -36,18 +38,43 @@ beforeAll(async () => {
 afterAll(() => gateway.stop(), 60_000);
 
 describe.concurrent('a connection that dies without a word', () => {
-  const holes: Array<[string, Direction[]]> = [
+  const stops: Array<[string, (proxy: ChaosProxy) => void]> = [
+    ['whose connection outlived that', () => {}],
+    ['whose connection broke meanwhile', (proxy) => proxy.cutAll()],
+  ];
+  it.for(stops)(
+    'is resumed without a storm by clients that were stopped for 60 s, %s',
+    { timeout: 120_000 },
+    async ([name, meanwhile]) => {
+      await Promise.all(TRANSPORTS.map((transport) => stopClient({ transport, name, meanwhile })));
+    },
+  );
+
+  it('is resumed without a storm by frozen tabs whose connections broke meanwhile', {
+    timeout: 120_000,
+  }, async () => {
+    await Promise.all(TRANSPORTS.map((transport) => freezeTab(transport)));
+  });
+
+  const ways: Array<[string, Direction[]]> = [
     ['both ways', ['to-server', 'to-client']],
     ['towards the server', ['to-server']],
     ['towards the client', ['to-client']],
   ];
+  const holes = ways.flatMap(([name, directions]) =>
+    TRANSPORTS.map((transport) => ({ name, directions, transport })),
+  );
   it.for(holes)(
-    'is noticed within 12 s when packets vanish %s, and resumed within 1 s',
+    '($transport) is noticed within 12 s when packets vanish $name, and resumed within 1 s',
     { timeout: 60_000 },
-    async ([name, directions]) => {
+    async ({ name, directions, transport }) => {
       await using proxy = await ChaosProxy.open({ port: gateway.port });
       const { sandbox: record, token } = await newSandbox(gateway);
-      await using sandbox = await Sandbox.connect({ url: proxy.through(record.url), token });
+      await using sandbox = await Sandbox.connect({
+        url: proxy.through(record.url),
+        token,
+        transport,
+      });
       const terminal = await sandbox.terminal.create({
         shell: '/bin/sh',
         args: ['-c', 'stty raw -echo; echo ready; exec cat'],
@@ -73,83 +100,89 @@ describe.concurrent('a connection that dies without a word', () => {
         withinMs: 40_000,
       });
       const resumedMs = performance.now() - releasedAt;
-      report({ test: `black hole ${name}`, count: 1, figures: { noticedMs, resumedMs } });
+      report({
+        test: `black hole ${name}, ${transport}`,
+        count: 1,
+        figures: { noticedMs, resumedMs },
+      });
       expect(noticedMs).toBeLessThanOrEqual(NOTICED_WITHIN_MS);
       expect(resumedMs).toBeLessThanOrEqual(RESUMED_WITHIN_MS);
     },
   );
+});
 
-  const stops: Array<[string, (proxy: ChaosProxy) => void]> = [
-    ['whose connection outlived that', () => {}],
-    ['whose connection broke meanwhile', (proxy) => proxy.cutAll()],
-  ];
-  it.for(stops)(
-    'is resumed without a storm by a client that was stopped for 60 s, %s',
-    { timeout: 120_000 },
-    async ([name, meanwhile]) => {
-      await using proxy = await ChaosProxy.open({ port: gateway.port });
-      const { sandbox, token } = await newSandbox(gateway);
-      const log = new TickLog();
-      const script = join(import.meta.dirname, '..', 'support', 'client-process.ts');
-      const child = spawn(nodePath, [script, proxy.through(sandbox.url), token], {
-        stdio: ['ignore', 'pipe', 'inherit'],
-        env: {},
-      });
-      try {
-        createInterface({ input: child.stdout }).on('line', (line) => log.take(JSON.parse(line)));
-        await until(() => log.ticks.length > 10, { what: 'ticks' });
-        child.kill('SIGSTOP');
-        await delay(STOPPED_MS / 2);
-        meanwhile(proxy);
-        await delay(STOPPED_MS / 2);
-        const callsBefore = resumptionCalls(proxy);
-        const continuedAt = performance.now();
-        child.kill('SIGCONT');
-        await expectResumed({
-          proxy,
-          log,
-          callsBefore,
-          continuedAt,
-          name: `client stopped for 60 s, ${name}`,
-        });
-      } finally {
-        child.kill('SIGKILL');
-        await once(child, 'close');
-      }
-    },
-  );
-
-  it('is resumed without a storm by a frozen tab whose connection broke meanwhile', {
-    timeout: 120_000,
-  }, async () => {
-    await using proxy = await ChaosProxy.open({ port: gateway.port });
-    await using app = await servePage();
-    const { sandbox, token } = await newSandbox(gateway);
-    const log = new TickLog();
-    await using browser = await launchChromium();
-    const page = await browser.newPage();
-    await page.exposeFunction('told', (event: object) => log.take(event));
-    await page.goto(app.url);
-    await page.evaluate(countInPage, { url: proxy.through(sandbox.url), token, ticks: TICKS });
+async function stopClient(options: {
+  readonly transport: TransportKind;
+  readonly name: string;
+  readonly meanwhile: (proxy: ChaosProxy) => void;
+}): Promise<void> {
+  const { transport, name, meanwhile } = options;
+  await using proxy = await ChaosProxy.open({ port: gateway.port });
+  const { sandbox, token } = await newSandbox(gateway);
+  const log = new TickLog();
+  const script = join(import.meta.dirname, '..', 'support', 'client-process.ts');
+  const child = spawn(nodePath, [script, proxy.through(sandbox.url), token, transport], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    env: {},
+  });
+  try {
+    createInterface({ input: child.stdout }).on('line', (line) => log.take(JSON.parse(line)));
     await until(() => log.ticks.length > 10, { what: 'ticks' });
-    // The protocol's own `frozen` state left a headless page running; a stopped process does not.
-    const devtools = await browser.newBrowserCDPSession();
-    const { processInfo } = await devtools.send('SystemInfo.getProcessInfo');
-    const renderers = processInfo.filter(({ type }) => type === 'renderer').map(({ id }) => id);
-    for (const pid of renderers) process.kill(pid, 'SIGSTOP');
-    await delay(FROZEN_MS / 2);
-    const ticksWhenFrozen = log.ticks.length;
-    proxy.cutAll();
-    await delay(FROZEN_MS / 2);
-    const ticksAtEnd = log.ticks.length;
+    child.kill('SIGSTOP');
+    await delay(STOPPED_MS / 2);
+    meanwhile(proxy);
+    await delay(STOPPED_MS / 2);
     const callsBefore = resumptionCalls(proxy);
     const continuedAt = performance.now();
-    for (const pid of renderers) process.kill(pid, 'SIGCONT');
-    expect(renderers.length).toBeGreaterThan(0);
-    expect(ticksAtEnd).toBe(ticksWhenFrozen);
-    await expectResumed({ proxy, log, callsBefore, continuedAt, name: 'tab frozen for 30 s' });
+    child.kill('SIGCONT');
+    await expectResumed({
+      proxy,
+      log,
+      callsBefore,
+      continuedAt,
+      name: `${transport} client stopped for 60 s, ${name}`,
+    });
+  } finally {
+    child.kill('SIGKILL');
+    await once(child, 'close');
+  }
+}
+
+async function freezeTab(transport: TransportKind): Promise<void> {
+  await using proxy = await ChaosProxy.open({ port: gateway.port });
+  await using app = await servePage();
+  const { sandbox, token } = await newSandbox(gateway);
+  const log = new TickLog();
+  await using browser = await launchChromium();
+  const page = await browser.newPage();
+  await page.exposeFunction('told', (event: object) => log.take(event));
+  await page.goto(app.url);
+  const url = proxy.through(sandbox.url);
+  await page.evaluate(countInPage, { url, token, transport, ticks: TICKS });
+  await until(() => log.ticks.length > 10, { what: 'ticks' });
+  // The protocol's own `frozen` state left a headless page running; a stopped process does not.
+  const devtools = await browser.newBrowserCDPSession();
+  const { processInfo } = await devtools.send('SystemInfo.getProcessInfo');
+  const renderers = processInfo.filter(({ type }) => type === 'renderer').map(({ id }) => id);
+  for (const pid of renderers) process.kill(pid, 'SIGSTOP');
+  await delay(FROZEN_MS / 2);
+  const ticksWhenFrozen = log.ticks.length;
+  proxy.cutAll();
+  await delay(FROZEN_MS / 2);
+  const ticksAtEnd = log.ticks.length;
+  const callsBefore = resumptionCalls(proxy);
+  const continuedAt = performance.now();
+  for (const pid of renderers) process.kill(pid, 'SIGCONT');
+  expect(renderers.length).toBeGreaterThan(0);
+  expect(ticksAtEnd).toBe(ticksWhenFrozen);
+  await expectResumed({
+    proxy,
+    log,
+    callsBefore,
+    continuedAt,
+    name: `tab frozen for 30 s, ${transport}`,
   });
-});
+}
 
 async function expectResumed(given: {
   readonly proxy: ChaosProxy;
@@ -181,16 +214,16 @@ function resumptionCalls(proxy: ChaosProxy): number {
 
 /** Runs in the page. */
 async function countInPage({
-  url,
-  token,
   ticks,
+  ...options
 }: {
-  url: string;
-  token: string;
-  ticks: string;
+  readonly url: string;
+  readonly token: string;
+  readonly transport: TransportKind;
+  readonly ticks: string;
 }): Promise<void> {
   const told: (event: object) => void = Reflect.get(globalThis, 'told');
-  const sandbox = await globalThis.computesdk.Sandbox.connect({ url, token });
+  const sandbox = await globalThis.computesdk.Sandbox.connect(options);
   sandbox.on('connection', ({ state }) => told({ state }));
   const terminal = await sandbox.terminal.create({
     pty: false,

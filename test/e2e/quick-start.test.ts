@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { compute } from '../../client/compute.ts';
 import { Sandbox, type SandboxError, type Terminal } from '../../client/index.ts';
 import { TestGateway } from '../support/gateway.ts';
+import { TRANSPORTS } from '../support/transports.ts';
 import { until } from '../support/until.ts';
 
 let gateway: TestGateway;
@@ -25,14 +26,14 @@ function screen(terminal: Terminal): { text: string } {
   return shown;
 }
 
-describe('the quick start', () => {
+describe.for(TRANSPORTS)('the quick start, %s', (transport) => {
   it('gives a front end a shell with a token, and takes it away again', async () => {
     const owned = await compute.sandbox.create();
     const session = await owned.sessionToken.create({
       description: 'User session',
       expiresIn: 86400,
     });
-    const sandbox = await Sandbox.connect({ url: owned.url, token: session.token });
+    const sandbox = await Sandbox.connect({ url: owned.url, token: session.token, transport });
     const terminal = await sandbox.terminal.create({ pty: true });
     const shown = screen(terminal);
     const errors: string[] = [];
@@ -52,7 +53,7 @@ describe('the quick start', () => {
     await until(() => errors.length > 0, { what: 'the end of access' });
     expect(errors).toEqual(['access_ended']);
     expect(sandbox.connection).toEqual({ state: 'closed', reason: 'revoked' });
-    const again = Sandbox.connect({ url: owned.url, token: session.token });
+    const again = Sandbox.connect({ url: owned.url, token: session.token, transport });
     await expect(again).rejects.toMatchObject({ code: 'revoked' });
     await owned.destroy();
   });
@@ -76,7 +77,7 @@ describe('the quick start', () => {
     const first = await owned.terminal.create({ shell: '/bin/cat' });
     const one = screen(first);
     const { token } = await owned.sessionToken.create();
-    const sandbox = await Sandbox.connect({ url: owned.url, token });
+    const sandbox = await Sandbox.connect({ url: owned.url, token, transport });
     const second = await sandbox.terminal.retrieve(first.id);
     const two = screen(second);
     await first.write('from the first\n');
@@ -133,9 +134,14 @@ describe('bad input', () => {
       ['spawn_failed shell', owned.terminal.create({ shell: '/no/such/shell' })],
       ['spawn_failed cwd', owned.terminal.create({ cwd: '/no/such/directory' })],
       ['invalid_argument terminalId', owned.terminal.retrieve('terminal')],
-      ['permission_denied', Sandbox.connect({ url: owned.url, token })],
-      ['unauthenticated', Sandbox.connect({ url: owned.url, token: 'wrong' })],
-      ['unreachable', Sandbox.connect({ url: 'http://127.0.0.1:59999/', token: 'any' })],
+      ...[undefined, ...TRANSPORTS].flatMap((transport): [string, Promise<unknown>][] => [
+        ['permission_denied', Sandbox.connect({ url: owned.url, token, transport })],
+        ['unauthenticated', Sandbox.connect({ url: owned.url, token: 'wrong', transport })],
+        [
+          'unreachable',
+          Sandbox.connect({ url: 'http://127.0.0.1:59999/', token: 'any', transport }),
+        ],
+      ]),
       [
         'unauthenticated apiKey',
         compute({ apiKey: 'wrong', gatewayUrl: gateway.url }).sandbox.list(),

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { TransportKind } from '../../client/connection/sandbox-transport.ts';
 import { GapReason } from '../../gen/computesdk/v1/stream_pb.ts';
 import { newSandbox, terminalClient } from '../support/clients.ts';
 import { TestGateway } from '../support/gateway.ts';
@@ -7,6 +8,7 @@ import { readProcess, residentBytes } from '../support/processes.ts';
 import { RawViewer, type RawViewerOptions } from '../support/raw-viewer.ts';
 import { report } from '../support/report.ts';
 import { seed } from '../support/scale.ts';
+import { TRANSPORTS } from '../support/transports.ts';
 import { delay, until } from '../support/until.ts';
 
 /** Far more than the log and every buffer on the way hold, so that only waiting can save it. */
@@ -27,47 +29,59 @@ beforeAll(async () => {
 afterAll(() => gateway.stop(), 60_000);
 
 describe.concurrent('a reader with a lease', () => {
-  it('gets one gap, and all that follows it, when its socket stalls for 70 s', async () => {
-    const stage = await newStage();
-    const viewer = await stage.attach();
-    await until(() => viewer.cursor > 500_000, { what: 'output' });
-    viewer.stall();
-    await delay(70_000);
-    viewer.go();
-    await viewer.closed;
-    expect(viewer.hasExited).toBe(false);
-    await expectOneGap(stage, viewer);
-    await stage.end('stall 70 s');
-  }, 120_000);
+  /** Runs a test over both transports at once, since it mostly waits. */
+  const onBoth = (name: string, run: (transport: TransportKind) => Promise<void>) =>
+    it(name, { timeout: 120_000 }, async () => {
+      await Promise.all(TRANSPORTS.map(run));
+    });
 
-  it('gets one gap when it comes back 70 s after its connection broke', async () => {
-    const stage = await newStage();
+  onBoth(
+    'gets one gap, and all that follows it, when its socket stalls for 70 s',
+    async (transport) => {
+      const stage = await newStage({ transport });
+      const viewer = await stage.attach();
+      await until(() => viewer.cursor > 500_000, { what: 'output' });
+      viewer.stall();
+      await delay(70_000);
+      viewer.go();
+      await viewer.closed;
+      expect(viewer.hasExited).toBe(false);
+      await expectOneGap(stage, viewer);
+      await stage.end('stall 70 s');
+    },
+  );
+
+  onBoth('gets one gap when it comes back 70 s after its connection broke', async (transport) => {
+    const stage = await newStage({ transport });
     const viewer = await stage.attach();
     await until(() => viewer.cursor > 500_000, { what: 'output' });
     viewer.vanish();
     await delay(70_000);
     await expectOneGap(stage, viewer);
     await stage.end('away 70 s');
-  }, 120_000);
+  });
 
-  it('loses nothing when its socket stalls for 20 s, because the program waits', async () => {
-    const stage = await newStage();
-    const viewer = await stage.attach();
-    await until(() => viewer.cursor > 500_000, { what: 'output' });
-    viewer.stall();
-    await delay(5_000);
-    const early = await stage.produced();
-    await delay(15_000);
-    expect(await stage.produced()).toBe(early);
-    expect(early).toBeLessThan(OUTPUT_BYTES);
-    viewer.go();
-    await viewer.exited(READ_WITHIN_MS);
-    expectAll(viewer);
-    await stage.end('stall 20 s');
-  }, 120_000);
+  onBoth(
+    'loses nothing when its socket stalls for 20 s, because the program waits',
+    async (transport) => {
+      const stage = await newStage({ transport });
+      const viewer = await stage.attach();
+      await until(() => viewer.cursor > 500_000, { what: 'output' });
+      viewer.stall();
+      await delay(5_000);
+      const early = await stage.produced();
+      await delay(15_000);
+      expect(await stage.produced()).toBe(early);
+      expect(early).toBeLessThan(OUTPUT_BYTES);
+      viewer.go();
+      await viewer.exited(READ_WITHIN_MS);
+      expectAll(viewer);
+      await stage.end('stall 20 s');
+    },
+  );
 
-  it('loses nothing when it comes back 10 s after its connection broke', async () => {
-    const stage = await newStage();
+  onBoth('loses nothing when it comes back 10 s after its connection broke', async (transport) => {
+    const stage = await newStage({ transport });
     const viewer = await stage.attach();
     await until(() => viewer.cursor > 500_000, { what: 'output' });
     viewer.vanish();
@@ -78,32 +92,52 @@ describe.concurrent('a reader with a lease', () => {
     expectAll(again);
     expect(again.readerId).toBe(viewer.readerId);
     await stage.end('away 10 s');
-  }, 120_000);
+  });
 
-  it('does not disturb another viewer by a stalled socket, and gets a gap for it', async () => {
-    const alone: number[] = [];
-    const beside: number[] = [];
-    for (let round = 0; round < 3; round++) {
-      alone.push(await timeOfViewer({ stalled: 0 }));
-      beside.push(await timeOfViewer({ stalled: 1 }));
-    }
-    const ratio = median(alone) / median(beside);
-    report({ test: 'viewer beside a stalled one, speed to alone', count: 3, figures: { ratio } });
-    expect(ratio).toBeGreaterThanOrEqual(MIN_RATIO);
-  }, 120_000);
-
-  it.for([1, 10, 50])(
-    'lets %i stalled viewers cost neither memory nor the one that reads',
+  const crowds = [1, 10, 50].flatMap((stalled) =>
+    TRANSPORTS.map((transport) => ({ stalled, transport })),
+  );
+  it.for(crowds)(
+    '($transport) lets $stalled stalled viewers cost neither memory nor the one that reads',
     { timeout: 120_000 },
-    async (stalled) => {
-      await timeOfViewer({ stalled });
+    async (crowd) => {
+      await timeOfViewer(crowd);
+    },
+  );
+});
+
+// Alone, since it measures time.
+describe('a viewer beside a stalled one', () => {
+  it.for(TRANSPORTS)(
+    '(%s) is not disturbed by it, which gets a gap',
+    { timeout: 120_000 },
+    async (transport) => {
+      const alone: number[] = [];
+      const beside: number[] = [];
+      for (let round = 0; round < 3; round++) {
+        alone.push(await timeOfViewer({ transport, stalled: 0 }));
+        beside.push(await timeOfViewer({ transport, stalled: 1 }));
+      }
+      const ratio = median(alone) / median(beside);
+      report({
+        test: `viewer beside a stalled one, speed to alone, ${transport}`,
+        count: 3,
+        figures: { ratio },
+      });
+      expect(ratio).toBeGreaterThanOrEqual(MIN_RATIO);
     },
   );
 });
 
 /** Reads everything in one viewer, with others that stall. Returns how long it took. */
-async function timeOfViewer({ stalled }: { stalled: number }): Promise<number> {
-  const stage = await newStage({ waits: true });
+async function timeOfViewer({
+  transport,
+  stalled,
+}: {
+  readonly transport: TransportKind;
+  readonly stalled: number;
+}): Promise<number> {
+  const stage = await newStage({ transport, waits: true });
   const healthy = await stage.attach();
   const others = await Promise.all(Array.from({ length: stalled }, () => stage.attach()));
   for (const viewer of others) viewer.stall();
@@ -135,7 +169,10 @@ type Stage = {
 };
 
 /** A sandbox of its own, with a terminal that prints known output without a limit to its speed. */
-async function newStage(options: { readonly waits?: boolean } = {}): Promise<Stage> {
+async function newStage(options: {
+  readonly transport: TransportKind;
+  readonly waits?: boolean;
+}): Promise<Stage> {
   const known = new KnownOutput(seed);
   const { sandbox, token } = await newSandbox(gateway);
   const client = terminalClient(sandbox.url, token);
@@ -156,7 +193,9 @@ async function newStage(options: { readonly waits?: boolean } = {}): Promise<Sta
       const first = reserved && { cursor: 0, readerId: reserved, incarnation: '' };
       reserved = undefined;
       const resume = extra?.resume ?? (first || undefined);
-      const common = { sandboxUrl: sandbox.url, token, terminalId, known, acknowledges: true };
+      const { transport } = options;
+      const access = { sandboxUrl: sandbox.url, token, transport };
+      const common = { ...access, terminalId, known, acknowledges: true };
       return RawViewer.attach({ ...common, ...(resume && { resume }) });
     },
     begin: async () => {
@@ -165,7 +204,11 @@ async function newStage(options: { readonly waits?: boolean } = {}): Promise<Sta
     produced: async () => Number((await client.getTerminal({ terminalId })).terminal?.cursor),
     end: async (name) => {
       const growth = memory.stop();
-      report({ test: `agent memory: ${name}`, count: 1, figures: { growthMB: growth / 2 ** 20 } });
+      report({
+        test: `agent memory: ${name}, ${options.transport}`,
+        count: 1,
+        figures: { growthMB: growth / 2 ** 20 },
+      });
       expect(growth).toBeLessThanOrEqual(MAX_GROWTH_BYTES);
       await client.destroyTerminal({ terminalId });
     },

@@ -146,6 +146,30 @@ describe('a call in frames', () => {
     expect(left[0]).toBeLessThanOrEqual(50);
   });
 
+  it('that is canceled before it begins does not begin', async () => {
+    const { client, pair } = pairOf({ one: () => ({}), down: () => texts('a') });
+    const signal = AbortSignal.abort();
+    await expect(client.one({}, { signal })).rejects.toMatchObject({ code: Code.Canceled });
+    await expect(all(client.down({}, { signal }))).rejects.toMatchObject({ code: Code.Canceled });
+    await client.one({});
+    // The greeting, and the one that was meant.
+    expect(pair.sent).toHaveLength(2);
+  });
+
+  it('that waits for its reader ends at its deadline too', async () => {
+    const { pair } = pairOf({
+      async *down() {
+        for (;;) yield { value: 'x'.repeat(16 * 1024) };
+      },
+    });
+    const call = pair.socket.open('Bearer test', {
+      ...{ method: '/test.v1.EveryKind/Down', message: new Uint8Array() },
+      ...{ finished: true, timeoutMs: 50 },
+    });
+    await expect(call.answer).rejects.toMatchObject({ code: Code.DeadlineExceeded });
+    expect(pair.server.size).toBe(0);
+  });
+
   it('that its caller cancels ends on the server too', async () => {
     let ended = 0;
     const { client, pair } = pairOf({

@@ -94,7 +94,7 @@ describe('ChaosProxy', () => {
   it('counts a cut of the stream that follows a cut stream as one during a reconnect', async () => {
     answers.push(() => [envelope(Buffer.alloc(1)), 'wait']);
     const first = post(Buffer.from('x'));
-    await until(() => proxy.openConnections[0]?.call?.isLiveStream, { what: 'a live stream' });
+    await until(() => proxy.openConnections[0]?.calls[0]?.isLiveStream, { what: 'a live stream' });
     proxy.cutAll();
     expect((await first).error).toBeDefined();
     proxy.plan = { onResponse: () => 'cut' };

@@ -1,12 +1,13 @@
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import type { ProxiedCall } from './proxied-call.ts';
-import { type Direction, ProxiedConnection } from './proxied-connection.ts';
+import { ProxiedConnection } from './proxied-connection.ts';
+import type { Direction } from './wire.ts';
 
 /** What a proxy did, for a test to require. */
 export type ChaosCounters = {
   /** Connections that clients opened. */
   connections: number;
-  /** Requests that clients began. */
+  /** Requests that clients began, and calls that they opened on WebSockets. */
   calls: number;
   /** Attach calls among them. */
   attaches: number;
@@ -14,13 +15,19 @@ export type ChaosCounters = {
   cuts: number;
   /** Cuts of a stream whose first message had passed. */
   liveStreamCuts: number;
-  /** Cuts after a part of an envelope. */
+  /** Cuts after a part of an envelope or frame that went to the client. */
   insideEnvelopeCuts: number;
+  /** Cuts after a part of a frame that went to the server. */
+  insideRequestCuts: number;
+  /** Cuts of a request for a WebSocket, or of its answer. */
+  handshakeCuts: number;
+  /** Cuts of the first frame of a WebSocket, right after it, or of its welcome. */
+  helloCuts: number;
   /** Cuts of a request that had not passed in full. */
   clientToServerCuts: number;
   /** Cuts of an answer that was due or had not passed in full. */
   serverToClientCuts: number;
-  /** Cuts of a stream that was being resumed, before its first message had passed. */
+  /** Cuts of a stream that was being resumed, before its first message had passed, or of its WebSocket. */
   reconnectCuts: number;
   resets: number;
   fins: number;
@@ -34,9 +41,9 @@ export type ChaosCounters = {
 
 /** What shall happen to a call. Every member is asked before the bytes in question pass. */
 export interface FaultPlan {
-  /** A request's head was read. */
+  /** A request's head was read, or the frame that opens a call, or the one that says hello. */
   onRequest?(call: ProxiedCall): Fault | undefined;
-  /** The head of an answer was read: `cut` loses the whole answer. */
+  /** The head of an answer was read, or the frame that is all of it: `cut` loses the whole answer. */
   onResponse?(call: ProxiedCall): 'cut' | undefined;
   /** After how many of the next `length` bytes towards the client to cut. */
   onResponseBytes?(call: ProxiedCall, length: number): number | undefined;
@@ -60,7 +67,7 @@ export type ChaosProxyOptions = {
 /** A TCP proxy in front of a gateway that cuts, stalls and loses what passes, and counts what it did. */
 export class ChaosProxy implements AsyncDisposable {
   readonly counters: ChaosCounters = noCounts();
-  /** How many requests began for each RPC. Preflights count as well. */
+  /** How many calls began of each RPC. Preflights count as well. */
   readonly callsOf = new Map<string, number>();
   /** Bytes a second in each direction of each connection; 0 is unlimited. */
   bytesPerSecond = 0;
@@ -108,7 +115,7 @@ export class ChaosProxy implements AsyncDisposable {
     return proxied.toString().replace(/\/$/, '');
   }
 
-  /** The connections that are open, each with the call that is under way. */
+  /** The connections that are open, each with the calls that are under way. */
   get openConnections(): readonly ProxiedConnection[] {
     return [...this.#connections];
   }
@@ -134,8 +141,9 @@ export class ChaosProxy implements AsyncDisposable {
 
   /** Cuts every connection. Counts as one cut, if any call was under way. */
   cutAll(): void {
-    const busy = this.openConnections.filter((connection) => connection.call);
-    const first = busy.find((connection) => connection.call?.isLiveStream) ?? busy[0];
+    const busy = this.openConnections.filter(({ calls }) => calls.length > 0);
+    const isLive = ({ calls }: ProxiedConnection) => calls.some((call) => call.isLiveStream);
+    const first = busy.find(isLive) ?? busy[0];
     for (const connection of this.openConnections)
       connection.cut({ isCounted: connection === first });
   }
@@ -151,10 +159,11 @@ export class ChaosProxy implements AsyncDisposable {
   }
 
   noteCall(call: ProxiedCall): void {
-    this.counters.calls++;
-    this.callsOf.set(call.method, (this.callsOf.get(call.method) ?? 0) + 1);
-    if (call.method !== 'AttachTerminal') return;
-    this.counters.attaches++;
+    const { method } = call;
+    this.callsOf.set(method, (this.callsOf.get(method) ?? 0) + 1);
+    if (method !== 'hello') this.counters.calls++;
+    if (method === 'AttachTerminal') this.counters.attaches++;
+    else if (method !== 'hello' && method !== 'socket') return;
     call.isReconnect = this.#broken > 0;
   }
 
@@ -221,6 +230,9 @@ function noCounts(): ChaosCounters {
     cuts: 0,
     liveStreamCuts: 0,
     insideEnvelopeCuts: 0,
+    insideRequestCuts: 0,
+    handshakeCuts: 0,
+    helloCuts: 0,
     clientToServerCuts: 0,
     serverToClientCuts: 0,
     reconnectCuts: 0,

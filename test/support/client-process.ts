@@ -1,10 +1,12 @@
 // Run as a process of its own: connects, starts a program that counts, and says what it sees, one
-// JSON object a line. Arguments: the sandbox's address and a token.
+// JSON object a line. Arguments: the sandbox's address, a token, and how calls travel.
 import { Sandbox } from '../../client/index.ts';
 import { TICKS } from './ticks.ts';
+import { TRANSPORTS } from './transports.ts';
 
-const [url = '', token = ''] = process.argv.slice(2);
-const sandbox = await Sandbox.connect({ url, token });
+const [url = '', token = '', kind] = process.argv.slice(2);
+const transport = TRANSPORTS.find((each) => each === kind);
+const sandbox = await Sandbox.connect({ url, token, transport });
 sandbox.on('connection', ({ state }) => say({ state }));
 const terminal = await sandbox.terminal.create({
   pty: false,

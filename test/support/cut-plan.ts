@@ -23,6 +23,12 @@ const MAX_STALE_BYTES = 20_000;
 const SWALLOW_MS = 25;
 /** Longer than the frame around the first message of a stream, shorter than that message. */
 const INSIDE_READY_BYTES = 20;
+/** How often what precedes the calls of a WebSocket is cut, each way: its request and its hello, which comes later. */
+const SOCKET_CHANCE: Readonly<Record<string, number>> = { socket: 0.12, hello: 0.2 };
+/** Longer than the request for a WebSocket, and than its hello: a cut later than its end comes right after it. */
+const MAX_SOCKET_BYTES = 600;
+/** Shorter than a request to attach, in its frame. */
+const INSIDE_ATTACH_BYTES = 60;
 
 /**
  * Cuts live streams at seeded positions of their bytes, cuts what tries to resume them, cuts inputs
@@ -46,14 +52,18 @@ export class CutPlan implements FaultPlan {
   onRequest(call: ProxiedCall): Fault | undefined {
     if (!this.isActive) return undefined;
     if (call.method === 'WriteTerminal') return this.#onInput();
+    const chance = SOCKET_CHANCE[call.method];
+    if (chance !== undefined) return this.#onSocket(call, chance);
     // One third of the cuts during a reconnect: the request itself does not arrive.
-    if (this.#isReconnectCut(call) && this.#options.random.chance(1 / 3))
-      return this.#reconnectCut({ cutAfterBytes: 0 });
-    return undefined;
+    const { random } = this.#options;
+    if (!this.#isReconnectCut(call) || !random.chance(1 / 3)) return undefined;
+    const isFramed = call.protocol === 'frames';
+    return this.#reconnectCut({ cutAfterBytes: isFramed ? random.below(INSIDE_ATTACH_BYTES) : 0 });
   }
 
   onResponse(call: ProxiedCall): 'cut' | undefined {
-    if (!this.isActive || !this.#isReconnectCut(call) || this.#options.random.chance(0.5))
+    const chance = SOCKET_CHANCE[call.method] ?? 0.5;
+    if (!this.isActive || !this.#isReconnectCut(call) || !this.#options.random.chance(chance))
       return undefined;
     return this.#reconnectCut('cut' as const);
   }
@@ -100,8 +110,15 @@ export class CutPlan implements FaultPlan {
       : { swallowThenCutAllMs: SWALLOW_MS };
   }
 
+  #onSocket(call: ProxiedCall, chance: number): Fault | undefined {
+    const { random } = this.#options;
+    if (!this.#isReconnectCut(call) || !random.chance(chance)) return undefined;
+    return this.#reconnectCut({ cutAfterBytes: random.below(MAX_SOCKET_BYTES) });
+  }
+
   #isReconnectCut(call: ProxiedCall): boolean {
-    return this.#reconnectCuts > 0 && call.isReconnect && call.method === 'AttachTerminal';
+    const resumes = call.method === 'AttachTerminal' || call.method in SOCKET_CHANCE;
+    return this.#reconnectCuts > 0 && call.isReconnect && resumes;
   }
 
   #reconnectCut<T>(cut: T): T {

@@ -67,8 +67,8 @@ export class HttpTracker {
       headers.set(line.slice(0, colon).toLowerCase(), line.slice(colon + 1).trim());
     }
     const head = { startLine, headers };
-    // 100 Continue and its kin come before the real answer.
-    if (startLine.startsWith('HTTP/1.1 1')) return rest;
+    // 100 Continue and its kin come before the real answer; 101 is one.
+    if (/^HTTP\/1\.1 1(?!01)/.test(startLine)) return rest;
     this.#events.onHead(head);
     this.#enterBody(head);
     return rest;

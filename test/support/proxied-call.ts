@@ -1,81 +1,30 @@
-import { fromBinary } from '@bufbuild/protobuf';
-import {
-  type WriteTerminalRequest,
-  WriteTerminalRequestSchema,
-  WriteTerminalResponseSchema,
-} from '../../gen/computesdk/v1/terminal_service_pb.ts';
-import { EnvelopeTracker, type HttpHead } from './http-tracker.ts';
+import type { WriteTerminalRequest } from '../../gen/computesdk/v1/terminal_service_pb.ts';
 
-/** Unary bodies are kept up to this; ours are at most 256 KiB. */
-const MAX_KEPT_BYTES = 512 * 1024;
-
-/** One HTTP request and its answer, as far as they have passed a proxy. */
-export class ProxiedCall {
-  readonly path: string;
-  /** The RPC's name, or the path where it is none. */
+/** One call and its answer, as far as they have passed a proxy. */
+export interface ProxiedCall {
+  /** How it travels. */
+  readonly protocol: 'http' | 'frames';
+  /**
+   * The RPC's name, or the end of the path where it is none: `socket` is the request for a WebSocket.
+   * `hello` is the frame with the credential, which a welcome answers.
+   */
   readonly method: string;
-  readonly requestHead: HttpHead;
-  requestEnded = false;
-  responseHead: HttpHead | undefined;
-  responseEnded = false;
-  /** What passed towards the client, prefix by prefix. */
-  readonly envelopes = new EnvelopeTracker();
-  /** Whether a terminal's stream had broken and was not resumed when this call began. */
-  isReconnect = false;
-  /** Whether such a call has brought its first message. */
-  isResumed = false;
-  readonly #request: Buffer[] = [];
-  readonly #response: Buffer[] = [];
-  #kept = 0;
-
-  constructor(head: HttpHead) {
-    this.requestHead = head;
-    this.path = head.startLine.split(' ')[1] ?? '';
-    this.method = this.path.split('?')[0]?.split('/').at(-1) ?? this.path;
-  }
-
-  get status(): number {
-    return Number(this.responseHead?.startLine.split(' ')[1] ?? 0);
-  }
-
-  get isStream(): boolean {
-    const type = this.responseHead?.headers.get('content-type') ?? '';
-    return /^application\/(connect\+|grpc)/.test(type) && this.status === 200;
-  }
-
+  /** Whether all of the request has passed. */
+  readonly requestEnded: boolean;
+  /** Whether the answer has several messages. Known once its head has come. */
+  readonly isStream: boolean;
   /** A stream whose first message has passed. */
-  get isLiveStream(): boolean {
-    return this.isStream && !this.responseEnded && this.envelopes.complete > 0;
-  }
-
-  get requestBody(): Buffer {
-    return Buffer.concat(this.#request);
-  }
-
-  takeRequest(bytes: Buffer): void {
-    this.#keep(this.#request, bytes);
-  }
-
-  takeResponse(bytes: Buffer): void {
-    if (this.isStream) this.envelopes.push(bytes);
-    else this.#keep(this.#response, bytes);
-  }
-
+  readonly isLiveStream: boolean;
+  /** Whether the last byte that passed towards the client was inside of an envelope or frame. */
+  readonly isInside: boolean;
+  /** Whether the last byte that passed towards the server was inside of a frame. */
+  readonly isInsideRequest: boolean;
+  /** Whether a terminal's stream had broken and was not resumed when this call began. */
+  isReconnect: boolean;
+  /** Whether such a call has brought its first message. */
+  isResumed: boolean;
   /** The input that this call carries, once its request has passed. */
-  writeRequest(): WriteTerminalRequest | undefined {
-    if (this.method !== 'WriteTerminal' || !this.requestEnded) return undefined;
-    if (this.requestHead.headers.get('content-type') !== 'application/proto') return undefined;
-    return fromBinary(WriteTerminalRequestSchema, this.requestBody);
-  }
-
+  writeRequest(): WriteTerminalRequest | undefined;
   /** Whether the server answered that it had seen this input before. */
-  isDuplicate(): boolean {
-    if (this.method !== 'WriteTerminal' || this.status !== 200) return false;
-    return fromBinary(WriteTerminalResponseSchema, Buffer.concat(this.#response)).duplicate;
-  }
-
-  #keep(into: Buffer[], bytes: Buffer): void {
-    this.#kept += bytes.length;
-    if (this.#kept <= MAX_KEPT_BYTES) into.push(Buffer.from(bytes));
-  }
+  isDuplicate(): boolean;
 }

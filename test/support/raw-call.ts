@@ -23,7 +23,8 @@ export type RawCall = {
 /** What came back. The code is Connect's name of it, whatever the protocol; `cut` when no answer came. */
 export type RawResult = { readonly status: number; readonly code: string; readonly text: string };
 
-const CUT: RawResult = { status: 0, code: 'cut', text: '' };
+/** No answer came. */
+export const CUT: RawResult = { status: 0, code: 'cut', text: '' };
 
 /** The content type of binary messages. */
 export function contentTypeOf(protocol: RawProtocol): string {
@@ -122,7 +123,8 @@ function resultOf(
   return { status, code: code ?? (status < 400 ? 'ok' : 'none'), text };
 }
 
-function codeName(code: number): string {
+/** Connect's name of a code of gRPC. */
+export function codeName(code: number): string {
   const name = Code[code];
   if (name === undefined) return code === 0 ? 'ok' : `code ${code}`;
   return name.replace(/[a-z](?=[A-Z])/g, '$&_').toLowerCase();

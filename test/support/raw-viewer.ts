@@ -1,6 +1,6 @@
-import { type IncomingMessage, request } from 'node:http';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { durationFromMs } from '@bufbuild/protobuf/wkt';
+import type { TransportKind } from '../../client/connection/sandbox-transport.ts';
 import type { StreamGap } from '../../gen/computesdk/v1/stream_pb.ts';
 import {
   AttachTerminalRequestSchema,
@@ -10,10 +10,12 @@ import {
 import { terminalClient } from './clients.ts';
 import type { KnownOutput } from './known-output.ts';
 import { within } from './until.ts';
+import { openViewerLine, type ViewerLine } from './viewer-line.ts';
 
 export type RawViewerOptions = {
   readonly sandboxUrl: string;
   readonly token: string;
+  readonly transport: TransportKind;
   readonly terminalId: string;
   /** What the program prints, to compare every byte with. */
   readonly known: KnownOutput;
@@ -28,9 +30,8 @@ export type RawViewerOptions = {
 
 /** How much is read between two acknowledgements. */
 const ACKNOWLEDGE_BYTES = 64 * 1024;
-const END_STREAM_FLAG = 2;
 
-/** One attach call over a socket of its own, without any help of the SDK: it stalls and vanishes when told. */
+/** One attach call over a connection of its own, without any help of the SDK: it stalls and vanishes when told. */
 export class RawViewer {
   /** Position after the last byte that was taken. */
   cursor = 0;
@@ -41,29 +42,21 @@ export class RawViewer {
   readonly wrong: number[] = [];
   /** Whether `exited` came. */
   hasExited = false;
-  /** The end of the call as Connect says it, once it came. */
-  endOfStream = '';
-  /** Resolves when nothing more comes: the stream ended, or the connection broke. */
-  readonly closed: Promise<void>;
   readonly #options: RawViewerOptions;
-  readonly #response: IncomingMessage;
-  #pending = Buffer.alloc(0);
+  #line: ViewerLine | undefined;
+  #onReady: () => void = () => {};
   #acknowledged = 0;
   #acknowledging: Promise<void> | undefined;
 
-  private constructor(options: RawViewerOptions, response: IncomingMessage) {
+  private constructor(options: RawViewerOptions) {
     this.#options = options;
-    this.#response = response;
     this.cursor = options.resume?.cursor ?? 0;
     this.#acknowledged = this.cursor;
-    this.closed = new Promise((resolve) => response.once('close', resolve));
-    response.on('error', () => {});
-    response.on('data', (bytes: Buffer) => this.#take(bytes));
   }
 
-  /** Resolves when the server has answered. */
+  /** Resolves when the stream has brought its first message, or ended. */
   static async attach(options: RawViewerOptions): Promise<RawViewer> {
-    const { resume } = options;
+    const { resume, sandboxUrl, token, transport } = options;
     const message = toBinary(
       AttachTerminalRequestSchema,
       create(AttachTerminalRequestSchema, {
@@ -73,21 +66,21 @@ export class RawViewer {
         ...(resume && { ...resume, cursor: BigInt(resume.cursor) }),
       }),
     );
-    const prefix = Buffer.alloc(5);
-    prefix.writeUInt32BE(message.length, 1);
-    const url = `${options.sandboxUrl}/computesdk.v1.TerminalService/AttachTerminal`;
-    const headers = {
-      'content-type': 'application/connect+proto',
-      'connect-protocol-version': '1',
-      authorization: `Bearer ${options.token}`,
-    };
-    const response = await new Promise<IncomingMessage>((resolve, reject) => {
-      const call = request(url, { method: 'POST', headers, agent: false }, resolve);
-      call.on('error', reject);
-      call.end(Buffer.concat([prefix, message]));
+    const viewer = new RawViewer(options);
+    const isReady = new Promise<void>((resolve) => {
+      viewer.#onReady = resolve;
     });
-    if (response.statusCode !== 200) throw new Error(`attach answered ${response.statusCode}`);
-    return new RawViewer(options, response);
+    viewer.#line = await openViewerLine({
+      ...{ sandboxUrl, token, transport, message },
+      onMessage: (data) => viewer.#onEvent(fromBinary(AttachTerminalResponseSchema, data).event),
+    });
+    await Promise.race([isReady, viewer.closed]);
+    return viewer;
+  }
+
+  /** Resolves when nothing more comes: the stream ended, or the connection broke. */
+  get closed(): Promise<void> {
+    return this.#connected.closed;
   }
 
   /** What the next viewer needs to go on as the same reader. */
@@ -97,17 +90,17 @@ export class RawViewer {
 
   /** Takes nothing more from the socket. */
   stall(): void {
-    this.#response.pause();
+    this.#connected.stall();
   }
 
   /** Reads again. */
   go(): void {
-    this.#response.resume();
+    this.#connected.go();
   }
 
   /** Breaks the connection with a reset, as a network that is gone does. */
   vanish(): void {
-    this.#response.socket.resetAndDestroy();
+    this.#connected.vanish();
   }
 
   /** Resolves when the program's exit came. */
@@ -115,25 +108,19 @@ export class RawViewer {
     await within(this.closed, { what: `the end of the output (at ${this.cursor})`, withinMs });
     await this.#acknowledging;
     if (!this.hasExited)
-      throw new Error(`the stream ended early at ${this.cursor}: ${this.endOfStream}`);
+      throw new Error(`the stream ended early at ${this.cursor}: ${this.#connected.endOfStream}`);
   }
 
-  #take(bytes: Buffer): void {
-    this.#pending = Buffer.concat([this.#pending, bytes]);
-    while (this.#pending.length >= 5) {
-      const length = this.#pending.readUInt32BE(1);
-      if (this.#pending.length < 5 + length) return;
-      const data = this.#pending.subarray(5, 5 + length);
-      if (this.#pending[0] === END_STREAM_FLAG) this.endOfStream = data.toString();
-      else this.#onEvent(fromBinary(AttachTerminalResponseSchema, data).event);
-      this.#pending = this.#pending.subarray(5 + length);
-    }
+  get #connected(): ViewerLine {
+    if (!this.#line) throw new Error('the viewer is not attached yet');
+    return this.#line;
   }
 
   #onEvent(event: AttachTerminalResponse['event']): void {
     switch (event.case) {
       case 'ready':
         ({ incarnation: this.incarnation, readerId: this.readerId } = event.value);
+        this.#onReady();
         break;
       case 'gap':
         this.gaps.push(event.value);

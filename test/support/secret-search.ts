@@ -9,7 +9,8 @@ const SLOTS = 2 ** 22;
 /**
  * Looks for parts of many secrets at once. Of each it knows several windows, at its beginning, in
  * its middle and at its end, so that a secret that is cut, or goes over the border of two pages of a
- * file, is found too; as text, in hexadecimal digits, and as the bytes that its text encodes.
+ * file, is found too; as text, also in lower case as in a host name, in hexadecimal digits, and as the
+ * bytes that its text encodes.
  */
 export class SecretSearch {
   readonly #names = new Map<string, string>();
@@ -25,6 +26,7 @@ export class SecretSearch {
     const text = secret.split('.').at(-1) ?? secret;
     const bytes = Buffer.from(text, 'base64url');
     this.#addForm(`${name} as text`, Buffer.from(text));
+    this.#addForm(`${name} as text in lower case`, Buffer.from(text.toLowerCase()));
     this.#addForm(`${name} as text in hex`, Buffer.from(Buffer.from(text).toString('hex')));
     if (bytes.length < 2 * WINDOW_BYTES) return;
     this.#addForm(`${name} as bytes`, bytes);

@@ -98,7 +98,7 @@ function callOf({ sandboxUrl, token, terminalId }: Attachment) {
 }
 
 /** What the kernel holds for each established connection of a server. */
-function queuesOf(serverPort: number): QueuesByPort {
+export function queuesOf(serverPort: number): QueuesByPort {
   const queues = new Map<number, number>();
   for (const path of ['/proc/net/tcp', '/proc/net/tcp6']) {
     for (const line of readFileSync(path, 'utf8').split('\n').slice(1)) {

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { until } from '../support/until.ts';
 import { type GatewayProcess, startGateway } from './gateway-process.ts';
 import { createPackedApp, type PackedApp, run } from './packed-app.ts';
-import { backendProgram, frontendProgram, tokenProgram } from './spec-snippets.ts';
+import { backendProgram, frontendProgram, tokenProgram, watcherProgram } from './spec-snippets.ts';
 
 let app: PackedApp;
 let gateway: GatewayProcess;
@@ -66,6 +66,21 @@ test('the quick start of the guide runs as written', async () => {
     await until(() => /total \d+/.test(output), { what: `the listing, in:\n${output}` });
     expect(output.indexOf('ls -la')).toBeGreaterThan(-1);
     expect(output).toMatch(/^[^\n]*[$#] /);
+  } finally {
+    await end(child);
+  }
+});
+
+test('the watcher snippet of the guide runs as written', async () => {
+  const access = await backend(backendProgram());
+  const child = node(app.write('watcher.mjs', watcherProgram(access)), {});
+  let output = '';
+  child.stdout?.on('data', (chunk: Buffer) => {
+    output += chunk.toString();
+  });
+  try {
+    await until(() => output.includes('editor:'), { what: `the content, in:\n${output}` });
+    expect(output).toBe('add: /project/watched.txt\neditor: from the shell\n\n');
   } finally {
     await end(child);
   }

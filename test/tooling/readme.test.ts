@@ -7,8 +7,17 @@ import { TOKEN_FUNCTION_LIMIT_MS } from '../../client/connection/token-function.
 import { EXPIRED_LIMIT_MS } from '../../client/connection/token-renewal.ts';
 import { DEAD_AFTER_MS } from '../../client/connection/watchdog.ts';
 import { MAX_STREAMS_IN_PAGE } from '../../client/connection/watched-streams.ts';
+import { MAX_HELD } from '../../client/signal-teller.ts';
+import { MAX_WAITING, PREVIEW_LIMIT_MS } from '../../client/signals.ts';
 import { CONNECTION_WINDOW_BYTES, STREAM_WINDOW_BYTES } from '../../frames/outflow.ts';
+import { MAX_COMMAND_CONNECTIONS, MAX_COMMAND_MS } from '../../server/agent/signal/box-command.ts';
+import {
+  MAX_FAILURE_CHARS,
+  MAX_SIGNAL_DATA_CHARS,
+  SIGNAL_LIMITS,
+} from '../../server/agent/signal/limits.ts';
 import { TERMINAL_LIMITS } from '../../server/agent/terminal/limits.ts';
+import { WATCHER_LIMITS } from '../../server/agent/watcher/limits.ts';
 import * as bounds from '../../server/core/bounds.ts';
 import {
   MAX_AUDIT_FILE_BYTES,
@@ -45,6 +54,7 @@ import {
   MAX_SILENT_LOCAL_CONNECTIONS,
 } from '../../server/gateway/http/silent-connections.ts';
 import {
+  MAX_LARGE_ARRIVALS_PER_SANDBOX,
   MAX_PREVIEW_REQUESTS_PER_SANDBOX,
   MAX_SOCKETS_PER_SANDBOX,
   MAX_STREAMS_PER_SANDBOX,
@@ -65,12 +75,19 @@ import { REQUEST_MEMORY_MS } from '../../server/gateway/store/requests.ts';
 import { MAX_MESSAGE_BYTES } from '../../server/rpc/connect-node.ts';
 import { TestGateway } from '../support/gateway.ts';
 import { run } from './packed-app.ts';
-import { FRONTEND_SNIPPET, SERVER_SNIPPET } from './spec-snippets.ts';
+import {
+  FRONTEND_SNIPPET,
+  SERVER_SNIPPET,
+  SIGNALS_SNIPPET,
+  WATCHER_SNIPPET,
+} from './spec-snippets.ts';
 
 /** What the code holds of each limit in the table; names of terminal limits are those of the object. */
 const LIMITS: Readonly<Record<string, unknown>> = {
   ...bounds,
+  ...WATCHER_LIMITS,
   ...TERMINAL_LIMITS,
+  ...SIGNAL_LIMITS,
   ADDRESS_BURST,
   ADDRESS_FAILURES_PER_SECOND,
   CREDENTIAL_BURST,
@@ -86,7 +103,15 @@ const LIMITS: Readonly<Record<string, unknown>> = {
   DEFAULT_TIMEOUT_MS,
   EXPIRED_LIMIT_MS,
   MAX_DEATHS,
+  MAX_COMMAND_CONNECTIONS,
+  MAX_COMMAND_MS,
+  MAX_FAILURE_CHARS,
+  MAX_SIGNAL_DATA_CHARS,
+  MAX_HELD,
+  MAX_WAITING,
+  PREVIEW_LIMIT_MS,
   MAX_DESCRIPTION_CHARS,
+  MAX_LARGE_ARRIVALS_PER_SANDBOX,
   MAX_LIVE_TOKENS,
   MAX_LIVE_LINKS,
   DEFAULT_LINK_EXPIRES_IN_MS,
@@ -153,7 +178,7 @@ test('.env.example has every setting and nothing else', () => {
 });
 
 test('the quick start is the one of the guide', () => {
-  for (const snippet of [SERVER_SNIPPET, FRONTEND_SNIPPET]) {
+  for (const snippet of [SERVER_SNIPPET, FRONTEND_SNIPPET, WATCHER_SNIPPET, SIGNALS_SNIPPET]) {
     expect(readme).toContain(`\`\`\`js${snippet}\`\`\``);
   }
 });

@@ -56,6 +56,30 @@ const token = await sandbox.sessionToken.retrieve('token-id');
 await sandbox.sessionToken.revoke('token-id');
 `;
 
+/** How the guide listens to a sandbox; `iframe` and `showNotification` are the page's. */
+export const SIGNALS_SNIPPET = `
+const signals = await sandbox.signal.start();
+
+signals.on('port', (event) => {
+  if (event.type === 'open') {
+    console.log(\`Server started on port \${event.port}\`);
+    iframe.src = event.url;
+  }
+});
+
+signals.on('error', (event) => {
+  showNotification('error', event.message);
+});
+`;
+
+/** A module whose `listen` runs the snippet in a page of these parts, and gives the signals. */
+export const signalsModule = `
+export async function listen({ sandbox, iframe, showNotification, console }) {
+${SIGNALS_SNIPPET}
+  return signals;
+}
+`;
+
 /** The backend that also looks after its tokens. */
 export function tokenProgram(): string {
   const snippet = TOKEN_SNIPPET.replaceAll("'token-id'", 'session.id');
@@ -63,6 +87,33 @@ export function tokenProgram(): string {
 console.log('retrieved ' + (token.id === session.id));
 console.log('left ' + (await sandbox.sessionToken.list()).length);
 await sandbox.destroy();
+`;
+}
+
+/** How the guide watches files; `editor` stands for one. */
+export const WATCHER_SNIPPET = `
+const watcher = await sandbox.watcher.create('/project', {
+  ignored: ['node_modules', '.git'],
+  includeContent: true,
+});
+
+watcher.on('change', (event) => {
+  console.log(\`\${event.event}: \${event.path}\`);
+  if (event.content) {
+    editor.setValue(event.content);
+  }
+});
+`;
+
+/** The frontend that watches files, and a program in the sandbox that writes one. */
+export function watcherProgram(access: string): string {
+  return `import { Sandbox } from 'computesdk/client';
+const { sandboxUrl, token } = ${access};
+const sandbox = await Sandbox.connect({ url: sandboxUrl, token });
+const editor = { setValue: (value) => console.log('editor: ' + value) };
+${WATCHER_SNIPPET}
+const shell = await sandbox.terminal.create({ pty: true });
+shell.write('mkdir node_modules && touch node_modules/ignored && echo from the shell > watched.txt\\n');
 `;
 }
 

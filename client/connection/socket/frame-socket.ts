@@ -10,7 +10,7 @@ import { CONNECTION_WINDOW_BYTES, Outflow } from '../../../frames/outflow.ts';
 import { fromWireError } from '../../../frames/wire-error.ts';
 import type { Frame } from '../../../gen/computesdk/v1/frame_pb.ts';
 import type { Clock, Timer } from '../clock.ts';
-import { Watchdog } from '../watchdog.ts';
+import { type Watch, Watchdog } from '../watchdog.ts';
 import { SocketCall } from './socket-call.ts';
 
 /** How long a WebSocket may take until the gateway has accepted its credential, in milliseconds. */
@@ -48,7 +48,7 @@ export class FrameSocket {
   readonly #webSocket: WebSocket;
   readonly #calls = new Map<number, SocketCall>();
   readonly #outflow = new Outflow();
-  readonly #watchdog: Watchdog;
+  readonly #watch: Watch;
   readonly #openTimer: Timer;
   /** What is sent when the WebSocket is open. Undefined from then on. */
   #waiting: Uint8Array<ArrayBuffer>[] | undefined = [];
@@ -68,7 +68,10 @@ export class FrameSocket {
     this.#authorization = parts.authorization;
     const hello = { authorization: parts.authorization ?? '' };
     this.#waiting?.push(encodeFrame(CONNECTION_STREAM, { case: 'hello', value: hello }));
-    this.#watchdog = new Watchdog(parts.clock, () => this.#ping());
+    this.#watch = new Watchdog(parts.clock, () => this.#ping()).watch({
+      onQuiet: () => this.#ping(),
+      onDead: () => this.#end(unavailable('the WebSocket was silent for 12 s')),
+    });
     this.#openTimer = parts.clock.setTimer(
       () => this.#end(unavailable(`the WebSocket did not open within ${OPEN_LIMIT_MS} ms`)),
       OPEN_LIMIT_MS,
@@ -81,7 +84,6 @@ export class FrameSocket {
     this.#webSocket.onclose = ({ code }) =>
       this.#end(unavailable(`the WebSocket closed with code ${code}`));
     this.#webSocket.onerror = () => this.#end(unavailable('the WebSocket failed'));
-    this.#watch();
   }
 
   /** Whether it takes no more calls. */
@@ -136,7 +138,7 @@ export class FrameSocket {
 
   #onMessage(data: unknown): void {
     if (this.#isEnded) return;
-    this.#alive();
+    this.#watch.alive();
     try {
       if (!(data instanceof ArrayBuffer)) throw new Error('a message is not binary');
       this.#take(decodeFrame(new Uint8Array(data)));
@@ -209,19 +211,6 @@ export class FrameSocket {
     else if (!this.#isEnded) this.#webSocket.send(frame);
   }
 
-  #alive: () => void = () => {};
-
-  #watch(): void {
-    const watch = this.#watchdog.watch({
-      onQuiet: () => this.#ping(),
-      onDead: () => this.#end(unavailable('the WebSocket was silent for 12 s')),
-    });
-    this.#alive = () => watch.alive();
-    this.#stopWatching = () => watch.stop();
-  }
-
-  #stopWatching: () => void = () => {};
-
   #ping(): void {
     if (!this.#isEnded) this.#send(CONNECTION_STREAM, { case: 'ping', value: { id: 0 } });
   }
@@ -232,7 +221,7 @@ export class FrameSocket {
     this.#waiting = undefined;
     this.#openTimer.clear();
     this.#idleTimer?.clear();
-    this.#stopWatching();
+    this.#watch.stop();
     this.#webSocket.close();
     const { clock, onEnd } = this.#parts;
     const openMs = this.#openedAt === undefined ? 0 : clock.now() - this.#openedAt;

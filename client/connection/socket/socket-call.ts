@@ -22,6 +22,9 @@ export type CallAnswer = {
   readonly trailer: Headers;
 };
 
+/** Why nothing more can be sent. Made once: an error costs its stack, and each key has a call. */
+const OVER = new ConnectError('the call is over');
+
 /** One call on a WebSocket, from its opening to its end. */
 export class SocketCall {
   /** The messages that came, for a call that has several. */
@@ -115,7 +118,7 @@ export class SocketCall {
     if (this.#isOver) return;
     this.#isOver = true;
     this.messages.end();
-    this.#outflow.close(new ConnectError('the call is over'));
+    this.#outflow.close(OVER);
     this.#onAnswer({ message, header, trailer });
     this.#parts.onEnd();
   }

@@ -27,6 +27,8 @@ import type { CallAnswer, SocketCall } from './socket-call.ts';
 
 /** The longest timeout that a frame can hold, in milliseconds: 49 days. */
 const MAX_TIMEOUT_MS = 2 ** 32 - 1;
+/** Of calls that nobody cancels. */
+const NEVER = new AbortController().signal;
 
 export type SocketTransportOptions = {
   readonly baseUrl: string;
@@ -53,14 +55,21 @@ export class SocketTransport implements Transport {
     input: MessageInitShape<I>,
     contextValues?: ContextValues,
   ): Promise<UnaryResponse<I, O>> {
-    return runUnaryCall<I, O>({
-      ...this.#common(signal, timeoutMs),
-      req: {
-        ...{ stream: false, ...this.#request(method, header, contextValues) },
-        ...{ method, message: create(method.input, input) },
-      },
-      next: (request) => this.#unary(request, timeoutMs),
-    });
+    const req = {
+      ...this.#request(method, header, contextValues),
+      stream: false,
+      method,
+      message: create(method.input, input),
+    } as const;
+    const common = this.#common(signal, timeoutMs);
+    // What Connect does beyond that costs two controllers and an error: for each key.
+    if (common.interceptors.length === 0 && timeoutMs === undefined) {
+      return this.#unary<I, O>({ ...req, signal: signal ?? NEVER }).catch((error: unknown) => {
+        throw ConnectError.from(error, signal?.aborted ? Code.Canceled : undefined);
+      });
+    }
+    const next = (request: UnaryRequest<I, O>) => this.#unary(request, timeoutMs);
+    return runUnaryCall<I, O>({ ...common, req, next });
   }
 
   stream<I extends DescMessage, O extends DescMessage>(
@@ -83,11 +92,11 @@ export class SocketTransport implements Transport {
 
   async #unary<I extends DescMessage, O extends DescMessage>(
     request: UnaryRequest<I, O>,
-    timeoutMs: number | undefined,
+    timeoutMs?: number,
   ): Promise<UnaryResponse<I, O>> {
     const message = toBinary(request.method.input, request.message);
     const call = this.#open(request, timeoutMs, { message, finished: true });
-    const answer = await this.#answerOf(call, request.signal);
+    const answer = await answerOf(call, request.signal);
     const { service, method } = request;
     return {
       ...{ stream: false, service, method, header: answer.header, trailer: answer.trailer },
@@ -109,7 +118,7 @@ export class SocketTransport implements Transport {
       ...(message && { message }),
     });
     const trailer = new Headers();
-    const answer = this.#answerOf(call, signal);
+    const answer = answerOf(call, signal);
     void answer.then(
       (end) => {
         for (const [name, value] of end.trailer) trailer.append(name, value);
@@ -125,10 +134,12 @@ export class SocketTransport implements Transport {
   }
 
   #open(
-    request: { readonly url: string; readonly header: Headers },
+    request: { readonly url: string; readonly header: Headers; readonly signal: AbortSignal },
     timeoutMs: number | undefined,
     first: { readonly message?: Uint8Array; readonly finished: boolean },
   ): SocketCall {
+    // A server that hears of a call may have begun with it when it hears of the end.
+    request.signal.throwIfAborted();
     const { baseUrl, socket, authorization } = this.#options;
     const own = request.header.get('authorization') ?? undefined;
     const headers = toFrameHeaders(request.header);
@@ -138,18 +149,6 @@ export class SocketTransport implements Transport {
       timeoutMs: Math.min(Math.max(Math.ceil(timeoutMs ?? 0), 0), MAX_TIMEOUT_MS),
       ...first,
     });
-  }
-
-  /** The end of a call, which the signal cancels until then. */
-  async #answerOf(call: SocketCall, signal: AbortSignal): Promise<CallAnswer> {
-    const cancel = () => call.cancel(signal.reason);
-    if (signal.aborted) cancel();
-    signal.addEventListener('abort', cancel, { once: true });
-    try {
-      return await call.answer;
-    } finally {
-      signal.removeEventListener('abort', cancel);
-    }
   }
 
   #common(signal: AbortSignal | undefined, timeoutMs: number | undefined) {
@@ -172,6 +171,18 @@ export class SocketTransport implements Transport {
       header: new Headers(header),
       contextValues: contextValues ?? createContextValues(),
     };
+  }
+}
+
+/** The end of a call, which the signal cancels until then. */
+async function answerOf(call: SocketCall, signal: AbortSignal): Promise<CallAnswer> {
+  const cancel = () => call.cancel(signal.reason);
+  if (signal.aborted) cancel();
+  signal.addEventListener('abort', cancel, { once: true });
+  try {
+    return await call.answer;
+  } finally {
+    signal.removeEventListener('abort', cancel);
   }
 }
 

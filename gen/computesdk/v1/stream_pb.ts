@@ -10,7 +10,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file computesdk/v1/stream.proto.
  */
 export const file_computesdk_v1_stream: GenFile = /*@__PURE__*/
-  fileDesc("Chpjb21wdXRlc2RrL3YxL3N0cmVhbS5wcm90bxINY29tcHV0ZXNkay52MSJuCgtTdHJlYW1SZWFkeRITCgtpbmNhcm5hdGlvbhgBIAEoCRIOCgZjdXJzb3IYAiABKAQSFAoMcmVwbGF5X3VudGlsGAMgASgEEhEKCXJlYWRlcl9pZBgEIAEoCRIRCgl3cml0ZXJfaWQYBSABKAkiTwoJU3RyZWFtR2FwEgwKBGZyb20YASABKAQSCgoCdG8YAiABKAQSKAoGcmVhc29uGAMgASgOMhguY29tcHV0ZXNkay52MS5HYXBSZWFzb24iEQoPU3RyZWFtS2VlcEFsaXZlKpUBCglHYXBSZWFzb24SGgoWR0FQX1JFQVNPTl9VTlNQRUNJRklFRBAAEhYKEkdBUF9SRUFTT05fRVZJQ1RFRBABEhoKFkdBUF9SRUFTT05fU0xPV19SRUFERVIQAhIcChhHQVBfUkVBU09OX0xFQVNFX0VYUElSRUQQAxIaChZHQVBfUkVBU09OX0lOQ0FSTkFUSU9OEARiBnByb3RvMw");
+  fileDesc("Chpjb21wdXRlc2RrL3YxL3N0cmVhbS5wcm90bxINY29tcHV0ZXNkay52MSJuCgtTdHJlYW1SZWFkeRITCgtpbmNhcm5hdGlvbhgBIAEoCRIOCgZjdXJzb3IYAiABKAQSFAoMcmVwbGF5X3VudGlsGAMgASgEEhEKCXJlYWRlcl9pZBgEIAEoCRIRCgl3cml0ZXJfaWQYBSABKAkiYwoJU3RyZWFtR2FwEgwKBGZyb20YASABKAQSCgoCdG8YAiABKAQSKAoGcmVhc29uGAMgASgOMhguY29tcHV0ZXNkay52MS5HYXBSZWFzb24SEgoKaW5jb21wbGV0ZRgEIAEoCCIRCg9TdHJlYW1LZWVwQWxpdmUqrgEKCUdhcFJlYXNvbhIaChZHQVBfUkVBU09OX1VOU1BFQ0lGSUVEEAASFgoSR0FQX1JFQVNPTl9FVklDVEVEEAESGgoWR0FQX1JFQVNPTl9TTE9XX1JFQURFUhACEhwKGEdBUF9SRUFTT05fTEVBU0VfRVhQSVJFRBADEhoKFkdBUF9SRUFTT05fSU5DQVJOQVRJT04QBBIXChNHQVBfUkVBU09OX09WRVJGTE9XEAViBnByb3RvMw");
 
 /**
  * The first message of every stream. Everything before `replay_until` was produced before the
@@ -90,6 +90,14 @@ export type StreamGap = Message<"computesdk.v1.StreamGap"> & {
    * @generated from field: computesdk.v1.GapReason reason = 3;
    */
   reason: GapReason;
+
+  /**
+   * For watchers: the changes that follow do not make up for the gap, because deletions may be
+   * among what is missing. Who keeps a copy of the tree lists the tree again.
+   *
+   * @generated from field: bool incomplete = 4;
+   */
+  incomplete: boolean;
 };
 
 /**
@@ -155,6 +163,13 @@ export const GapReason = {
    * @generated from enum value: GAP_REASON_INCARNATION = 4;
    */
   INCARNATION: 4,
+
+  /**
+   * The system dropped them, because they came faster than they were taken.
+   *
+   * @generated from enum value: GAP_REASON_OVERFLOW = 5;
+   */
+  OVERFLOW: 5,
 } as const;
 
 /**

@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
+import type { DescMethod } from '@bufbuild/protobuf';
 import type { ConnectRouter, Interceptor } from '@connectrpc/connect';
 import { CONNECTION_STREAM, decodeFrame, MAX_REQUEST_FRAME_BYTES } from '../../../frames/frame.ts';
 import { fromFrameHeaders } from '../../../frames/headers.ts';
@@ -9,8 +10,13 @@ import { FRAME_LINK_PATH, FRAME_LINK_PROTOCOL } from '../../rpc/frame-link.ts';
 import { frameRoutes } from '../../rpc/frame-routes.ts';
 import { FrameServer } from '../../rpc/frame-server.ts';
 import { FrameSplitter, frameLength } from '../../rpc/frame-splitter.ts';
+import { gatherWrites } from '../../rpc/gathered-writes.ts';
+import type { FrameSink } from '../../rpc/served-call.ts';
 import { framedCallValues } from './connection.ts';
+import { FREQUENT } from './interceptor.ts';
 
+/** How long the answer to a key waits for the key's echo, to go with it, in milliseconds. */
+const HOLD_MS = 1;
 const ACCEPTED = `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ${FRAME_LINK_PROTOCOL}\r\n\r\n`;
 
 export type FrameLinksOptions = {
@@ -35,8 +41,9 @@ export function acceptFrameLinks(
     }
     socket.write(ACCEPTED);
     const { interceptors, shutdownSignal } = options;
-    const sink = { write: writerOf(socket) };
-    const server = new FrameServer({ routes, interceptors, shutdownSignal, sink });
+    const sink = new LinkSink(socket);
+    const isPatient = ({ name }: DescMethod) => FREQUENT.has(name);
+    const server = new FrameServer({ routes, interceptors, shutdownSignal, sink, isPatient });
     const splitter = new FrameSplitter(MAX_REQUEST_FRAME_BYTES);
     const take = taker(server);
     const onData = (chunk: Buffer) => {
@@ -75,15 +82,47 @@ function taker(server: FrameServer): (frame: Frame) => void {
   };
 }
 
-function writerOf(socket: Duplex) {
-  return (parts: readonly Uint8Array[], onTaken?: () => void) => {
-    socket.cork();
-    socket.write(frameLength(parts));
+/** What leaves for the gateway. */
+class LinkSink implements FrameSink {
+  readonly #socket: Duplex;
+  readonly #gather: () => void;
+  /** Frames that nobody waits for. */
+  #held: (readonly Uint8Array[])[] = [];
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(socket: Duplex) {
+    this.#socket = socket;
+    this.#gather = gatherWrites(socket);
+  }
+
+  write(parts: readonly Uint8Array[], onTaken?: () => void): void {
+    this.#gather();
+    if (this.#timer) this.#release();
+    this.#send(parts, onTaken);
+  }
+
+  writeSoon(parts: readonly Uint8Array[]): void {
+    this.#held.push(parts);
+    this.#timer ??= setTimeout(() => {
+      this.#gather();
+      this.#release();
+    }, HOLD_MS);
+  }
+
+  #release(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    const held = this.#held;
+    this.#held = [];
+    for (const parts of held) this.#send(parts);
+  }
+
+  #send(parts: readonly Uint8Array[], onTaken?: () => void): void {
+    this.#socket.write(frameLength(parts));
     const last = parts.length - 1;
     parts.forEach((part, index) => {
-      if (index === last && onTaken) socket.write(part, () => onTaken());
-      else socket.write(part);
+      if (index === last && onTaken) this.#socket.write(part, () => onTaken());
+      else this.#socket.write(part);
     });
-    socket.uncork();
-  };
+  }
 }

@@ -5,7 +5,7 @@ import { toConnectError } from '../../rpc/connect-error.ts';
 import { principalFromHeaders } from '../../rpc/principal-headers.ts';
 
 /** Calls that come with every key and every piece of output. */
-const FREQUENT = new Set(['WriteTerminal', 'AcknowledgeTerminal']);
+export const FREQUENT: ReadonlySet<string> = new Set(['WriteTerminal', 'AcknowledgeTerminal']);
 
 /** Logs every call with one line when it ends, and turns what it threw into what a caller may see. */
 export function callInterceptor(logger: Logger, clock: Clock): Interceptor {

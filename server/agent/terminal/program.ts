@@ -2,6 +2,7 @@ import { constants } from 'node:fs';
 import { access, stat } from 'node:fs/promises';
 import { posix } from 'node:path';
 import { DomainError, invalidArgument } from '../../core/domain-error.ts';
+import { type ProjectPaths, pathMapping } from '../../core/path-mapping.ts';
 import type { ProcessSpec } from './terminal-process.ts';
 
 /** What a caller says about the program to start. Empty texts mean the default. */
@@ -13,11 +14,7 @@ export type ProgramRequest = {
 };
 
 /** Where programs run. */
-export type ProgramSurroundings = {
-  /** Where the API says the project is. */
-  readonly projectPath: string;
-  /** Where it is in the agent's file system. */
-  readonly projectDirectory: string;
+export type ProgramSurroundings = ProjectPaths & {
   /** The whole environment of a program, before the caller's additions. */
   readonly environment: Readonly<Record<string, string>>;
   /** Names that the caller must not set. */
@@ -65,15 +62,6 @@ export async function resolveProgram(
     spec: { file, args: request.args, cwd: directory, env },
     shell: paths.toApi(file),
     cwd: posix.normalize(cwd),
-  };
-}
-
-function pathMapping({ projectPath, projectDirectory }: ProgramSurroundings) {
-  const move = (path: string, from: string, to: string) =>
-    path === from || path.startsWith(`${from}/`) ? `${to}${path.slice(from.length)}` : path;
-  return {
-    toAgent: (path: string) => move(posix.normalize(path), projectPath, projectDirectory),
-    toApi: (path: string) => move(path, projectDirectory, projectPath),
   };
 }
 

@@ -4,6 +4,7 @@ import { DomainError, invalidArgument } from '../../core/domain-error.ts';
 import { isId, newId } from '../../core/id.ts';
 import type { Actor, Principal } from '../../core/principal.ts';
 import { Quota } from '../../core/quota.ts';
+import { RecentRequests } from '../../core/recent-requests.ts';
 import { TERMINAL_LIMITS, type TerminalLimits } from './limits.ts';
 import { startPty } from './node-pty.ts';
 import { startOnPipes } from './pipe-process.ts';
@@ -15,7 +16,6 @@ import {
   resolveProgram,
 } from './program.ts';
 import { checkLease } from './reader-table.ts';
-import { RecentRequests } from './recent-requests.ts';
 import { checkSize, TerminalSession } from './session.ts';
 import type { TerminalSize } from './terminal-process.ts';
 
@@ -27,6 +27,8 @@ export type TerminalRegistryOptions = {
   readonly previousBootIds: readonly string[];
   readonly surroundings: Omit<ProgramSurroundings, 'reservedNames'>;
   readonly limits?: Partial<TerminalLimits>;
+  /** Called whenever a terminal gets input or its program prints. Must be quick. */
+  readonly onActivity?: () => void;
 };
 
 /** What a caller says about the terminal to create. */
@@ -174,6 +176,7 @@ export class TerminalRegistry {
       ...(pty && { size }),
       start: (sink) =>
         pty ? startPty({ ...spec, size }, sink, clock) : startOnPipes(spec, sink, clock),
+      onActivity: this.#options.onActivity ?? (() => {}),
       onExit: () => {
         release();
         this.#exitedAt.set(id, clock.monotonic());

@@ -56,6 +56,8 @@ export type TerminalSessionOptions = {
   /** Of the whole sandbox, each of at least `messageBytes`. */
   readonly buffers: BufferPool;
   readonly start: (sink: ProcessSink) => TerminalProcess;
+  /** Called at each piece of input and output. */
+  readonly onActivity: () => void;
   /** Called once, when the program has ended. */
   readonly onExit: () => void;
 };
@@ -70,6 +72,7 @@ export class TerminalSession {
   readonly #log: ByteLog<TerminalSize>;
   readonly #batcher: OutputBatcher;
   readonly #process: TerminalProcess;
+  readonly #onActivity: () => void;
   readonly #onExit: () => void;
   readonly #exited = deferred<void>();
   #size: TerminalSize | undefined;
@@ -89,6 +92,7 @@ export class TerminalSession {
     this.facts = facts;
     this.#clock = clock;
     this.#limits = limits;
+    this.#onActivity = options.onActivity;
     this.#onExit = options.onExit;
     this.#keptBytes = limits.exitedLogBytes;
     this.#log = new ByteLog(limits.logBytes);
@@ -206,6 +210,7 @@ export class TerminalSession {
     const isFull = log.end + data.length - log.start > log.capacity;
     log.append(data, isFull ? this.readers.holdFrom : Number.POSITIVE_INFINITY);
     this.#batcher.add(data.length);
+    this.#onActivity();
     if (isFull && log.end - log.start >= log.capacity && this.#isHeld(log.capacity)) {
       this.#isPaused = true;
       this.#process.pause();
@@ -273,6 +278,7 @@ export class TerminalSession {
         // Who resized and then types expects the program to know.
         this.#applySize();
         this.#batcher.onInput();
+        this.#onActivity();
         return program.write(data);
       },
     };

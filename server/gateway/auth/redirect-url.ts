@@ -1,4 +1,5 @@
 import { invalidArgument } from '../../core/domain-error.ts';
+import { redactAddress } from '../../core/redact.ts';
 
 /** The longest redirect, in characters. */
 const MAX_REDIRECT_CHARS = 2048;
@@ -43,7 +44,7 @@ export function checkRedirectUrl(text: string, origins: RedirectOrigins): string
   if (!own.includes(url.origin) && !origins.allowedOrigins.includes(url.origin)) {
     throw invalidArgument(
       'redirectUrl',
-      `leads to ${url.origin.slice(0, 200)}, which is not among COMPUTESDK_ALLOWED_ORIGINS`,
+      `leads to ${redactAddress(url.origin).slice(0, 200)}, which is not among COMPUTESDK_ALLOWED_ORIGINS`,
     );
   }
   // Chromium encodes it in paths, Node.js does not.

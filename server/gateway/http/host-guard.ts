@@ -1,4 +1,5 @@
 import { DomainError } from '../../core/domain-error.ts';
+import { redactAddress } from '../../core/redact.ts';
 import type { HttpRequest } from '../../rpc/connect-node.ts';
 
 /** The longest Host header: a DNS name and a port. */
@@ -37,7 +38,7 @@ export class HostGuard {
       };
     }
     if (this.#allowed.has(name)) return undefined;
-    const message = `the host ${host} is not served here; add it to COMPUTESDK_ALLOWED_HOSTS if it should be`;
+    const message = `the host ${redactAddress(host)} is not served here; add it to COMPUTESDK_ALLOWED_HOSTS if it should be`;
     return { status: 421, error: new DomainError('ORIGIN_NOT_ALLOWED', message) };
   }
 }

@@ -7,7 +7,6 @@ import {
   createServer as createHttp2Server,
   createSecureServer,
   type Http2SecureServer,
-  type ServerHttp2Session,
 } from 'node:http2';
 import type { Server, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
@@ -15,22 +14,18 @@ import { DomainError } from '../../core/domain-error.ts';
 import type { HttpHandler } from '../../rpc/connect-node.ts';
 import { carriedBy } from '../../rpc/reset.ts';
 import { onClientError } from './client-errors.ts';
+import { http2Options, limitHeaders, limitHttp2, MAX_HEADER_BYTES } from './http2-limits.ts';
 import { SilentConnections } from './silent-connections.ts';
 import { sniffHttp2 } from './sniff.ts';
 import { refuseUpgrade, type UpgradeHandler } from './upgrade.ts';
 
-/** The most bytes of a request's headers. */
-const MAX_HEADER_BYTES = 16 * 1024;
-/** The most header fields of a request. */
-const MAX_HEADER_FIELDS = 100;
-/** The most calls at a time on one HTTP/2 connection. */
-const MAX_CONCURRENT_STREAMS = 256;
-/** Calls that a client may cancel at once on one HTTP/2 connection, twice as many as may be open. Above it the connection ends. */
-const MAX_RESETS_AT_ONCE = 512;
-/** How many of them come back in a second. */
-const RESETS_PER_SECOND = 33;
 /** The most connections on one address. More are closed at once. */
 const MAX_CONNECTIONS = 8_192;
+/**
+ * New connections that the system keeps for a moment in which the process is busy, as far as its own
+ * limit allows. It drops the first packet of one more, whose client tries again a second later.
+ */
+const MAX_WAITING_CONNECTIONS = 4_096;
 /** How long connections may take to end by themselves when the listener closes. */
 const CLOSE_GRACE_MS = 250;
 /** After this much silence the system probes whether a peer still exists. */
@@ -110,7 +105,7 @@ export async function createListener(options: ListenerOptions): Promise<Listener
 /** HTTP/1.1 servers that hand connections which speak HTTP/2 to a second server. */
 function cleartextServers(handler: HttpHandler, times: ListenerTimes): () => Server {
   const http2 = createHttp2Server(http2Options(), limitHeaders(handler));
-  http2.on('session', (session) => limitIdleTime(session, times));
+  limitHttp2(http2, times);
   return () => {
     const http1 = createHttp1Server(http1Options(times), handler);
     // The server's own listener takes a connection for HTTP/1.1; it comes after the look at the bytes.
@@ -145,7 +140,7 @@ function secureServers(handler: HttpHandler, tls: TlsFiles, times: ListenerTimes
       },
       limitHeaders(handler),
     );
-    server.on('session', (session) => limitIdleTime(session, times));
+    limitHttp2(server, times);
     noteCarriers(server);
     return server;
   };
@@ -180,48 +175,6 @@ function http1Options(times: ListenerTimes) {
     // A missing host is answered by our own guard, with a sentence.
     requireHostHeader: false,
   };
-}
-
-function http2Options() {
-  return {
-    settings: { maxConcurrentStreams: MAX_CONCURRENT_STREAMS, maxHeaderListSize: MAX_HEADER_BYTES },
-    maxHeaderListPairs: MAX_HEADER_FIELDS,
-    streamResetBurst: MAX_RESETS_AT_ONCE,
-    streamResetRate: RESETS_PER_SECOND,
-    // Names the fields that must not be repeated; Node.js resets calls that do.
-    strictSingleValueFields: true,
-  };
-}
-
-/** Refuses what Node.js lets pass over HTTP/2 until the client has acknowledged the limit. */
-function limitHeaders(handler: HttpHandler): HttpHandler {
-  return (request, response) => {
-    let bytes = 0;
-    for (const text of request.rawHeaders) bytes += text.length;
-    if (bytes <= MAX_HEADER_BYTES) {
-      handler(request, response);
-      return;
-    }
-    response.statusCode = 431;
-    response.end();
-  };
-}
-
-/** Closes an HTTP/2 connection on which no call was open for a while, from its beginning on. */
-function limitIdleTime(session: ServerHttp2Session, times: ListenerTimes): void {
-  let open = 0;
-  let timer = setTimeout(() => session.destroy(), times.requestMs);
-  session.on('stream', (stream) => {
-    open += 1;
-    clearTimeout(timer);
-    stream.once('close', () => {
-      open -= 1;
-      if (open > 0 || session.destroyed) return;
-      clearTimeout(timer);
-      timer = setTimeout(() => session.destroy(), times.idleMs);
-    });
-  });
-  session.once('close', () => clearTimeout(timer));
 }
 
 function track<S extends Server>(server: S, sockets: Set<Socket>, silent: SilentConnections): S {
@@ -266,7 +219,9 @@ function listen(
       if (missing && at.optional) resolve(false);
       else reject(error);
     });
-    server.listen({ host: at.host, port: at.port }, () => resolve(true));
+    server.listen({ host: at.host, port: at.port, backlog: MAX_WAITING_CONNECTIONS }, () =>
+      resolve(true),
+    );
   });
 }
 

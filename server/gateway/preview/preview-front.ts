@@ -172,7 +172,7 @@ function register(
 ): void {
   let task: Task | undefined;
   let ended: DomainError | undefined;
-  const release = options.calls.open({
+  const place = options.calls.open({
     ...{ kind: 'preview', sandboxId, principalId: caller?.principal.id ?? viewerId },
     ...(expiresAt !== undefined && { expiresAt }),
     end: (cause) => {
@@ -180,7 +180,9 @@ function register(
       else ended = cause;
     },
   });
+  const release = place.leave;
   try {
+    place.enter();
     // Sees a revocation that happened while the viewer was being let in.
     if (caller) options.authentication.assertStillValid(caller, options.clock.now());
     if (ended) throw ended;

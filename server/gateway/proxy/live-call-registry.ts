@@ -9,6 +9,8 @@ export const MAX_STREAMS_PER_SANDBOX = 256;
 export const MAX_UNARY_CALLS_PER_SANDBOX = 512;
 /** The most WebSockets to one sandbox at a time. One more ends with LIMIT_REACHED. */
 export const MAX_SOCKETS_PER_SANDBOX = 256;
+/** The most large requests on their way into one sandbox at a time. One more ends with LIMIT_REACHED. */
+export const MAX_LARGE_ARRIVALS_PER_SANDBOX = 256;
 
 /** The most requests and WebSockets of one sandbox's previews at a time. One more is answered with 503. */
 export const MAX_PREVIEW_REQUESTS_PER_SANDBOX = 1024;
@@ -25,8 +27,22 @@ export type LiveCall = {
   readonly end: (cause: DomainError) => void;
 };
 
+/** A call that can be ended. It counts as one into its sandbox only from `enter` on. */
+export type CallPlace = {
+  /** Notes that the request is large and still arrives. Throws LIMIT_REACHED. */
+  readonly arriveLarge: () => void;
+  /**
+   * Notes that the request has arrived. A client that sends it slowly keeps nobody out. Throws
+   * LIMIT_REACHED.
+   */
+  readonly enter: () => void;
+  /** Gives everything back. May be called more than once. */
+  readonly leave: () => void;
+};
+
 type SandboxCalls = {
   readonly calls: Set<LiveCall>;
+  readonly largeArrivals: Quota;
   readonly quotas: Readonly<Record<LiveCall['kind'], Quota>>;
 };
 
@@ -49,26 +65,34 @@ export class LiveCallRegistry implements LiveCalls {
     return size;
   }
 
-  /**
-   * Registers a call until the returned function is called, which may happen more than once. A
-   * stream, WebSocket or preview ends with EXPIRED when its token does. Throws LIMIT_REACHED.
-   */
-  open(call: LiveCall): () => void {
+  /** Registers a call until it leaves. All but unary ones end with EXPIRED when their token does. */
+  open(call: LiveCall): CallPlace {
     const sandbox = this.#sandboxes.get(call.sandboxId) ?? newSandboxCalls();
-    const giveBack = sandbox.quotas[call.kind].acquire();
     this.#sandboxes.set(call.sandboxId, sandbox);
     sandbox.calls.add(call);
     const own = this.#principals.get(call.principalId) ?? new Set();
     this.#principals.set(call.principalId, own);
     own.add(call);
     const expiry = call.kind === 'unary' ? undefined : this.#expire(call);
-    return () => {
+    let hasLeft = false;
+    let giveBack = () => {};
+    const take = (quota: Quota) => {
       giveBack();
-      expiry?.clear();
-      sandbox.calls.delete(call);
-      if (sandbox.calls.size === 0) this.#sandboxes.delete(call.sandboxId);
-      own.delete(call);
-      if (own.size === 0) this.#principals.delete(call.principalId);
+      if (!hasLeft) giveBack = quota.acquire();
+    };
+    return {
+      arriveLarge: () => take(sandbox.largeArrivals),
+      enter: () => take(sandbox.quotas[call.kind]),
+      leave: () => {
+        if (hasLeft) return;
+        hasLeft = true;
+        giveBack();
+        expiry?.clear();
+        sandbox.calls.delete(call);
+        if (sandbox.calls.size === 0) this.#sandboxes.delete(call.sandboxId);
+        own.delete(call);
+        if (own.size === 0) this.#principals.delete(call.principalId);
+      },
     };
   }
 
@@ -104,6 +128,10 @@ export class LiveCallRegistry implements LiveCalls {
 function newSandboxCalls(): SandboxCalls {
   return {
     calls: new Set(),
+    largeArrivals: new Quota(
+      MAX_LARGE_ARRIVALS_PER_SANDBOX,
+      'large requests on their way into this sandbox',
+    ),
     quotas: {
       stream: new Quota(MAX_STREAMS_PER_SANDBOX, 'streams into this sandbox'),
       unary: new Quota(MAX_UNARY_CALLS_PER_SANDBOX, 'calls at a time into this sandbox'),

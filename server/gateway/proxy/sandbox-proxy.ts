@@ -17,7 +17,7 @@ import { setSandboxOfRequest } from '../http/sandbox-of-request.ts';
 import type { AgentEndpoint } from '../sandbox/agents.ts';
 import { AgentConnections, callHeaders } from './agent-connections.ts';
 import { type CallOutcome, callLine } from './call-line.ts';
-import type { LiveCallRegistry } from './live-call-registry.ts';
+import type { CallPlace, LiveCallRegistry } from './live-call-registry.ts';
 import { RelayedCall } from './relayed-call.ts';
 import { readBody } from './request-body.ts';
 import { parseSandboxAddress, type SandboxAddress } from './sandbox-address.ts';
@@ -128,9 +128,11 @@ async function serveThere(
   let relayed: RelayedCall | undefined;
   try {
     const caller = admitNow(options, call) ?? (await admit(options, call));
-    relayed = register(options, call, caller);
+    const registered = register(options, call, caller);
+    ({ relayed } = registered);
     if (relayed.signal.aborted) return;
-    const body = await readBody(request);
+    const body = await readBody(request, registered.place.arriveLarge);
+    registered.place.enter();
     await options.openSandbox(sandboxId, caller);
     const { socketPath } = await options.endpoint(sandboxId, relayed.signal);
     if (relayed.signal.aborted) return;
@@ -197,7 +199,11 @@ function check(
 }
 
 /** Makes the call one that can be ended from outside. From here on it ends only by itself. */
-function register(options: SandboxProxyOptions, call: InboundCall, caller: Caller): RelayedCall {
+function register(
+  options: SandboxProxyOptions,
+  call: InboundCall,
+  caller: Caller,
+): { readonly relayed: RelayedCall; readonly place: CallPlace } {
   const { request, response, form, method, address } = call;
   const isStream = method.methodKind !== 'unary';
   const { clock } = options;
@@ -205,26 +211,28 @@ function register(options: SandboxProxyOptions, call: InboundCall, caller: Calle
   const line = callLine(options.log, clock, {
     ...{ method, caller, sandboxId, protocol: form.protocol },
   });
-  let release = () => {};
+  let leave = () => {};
   const close = (outcome: CallOutcome) => {
-    release();
+    leave();
     line(outcome);
   };
   const relayed = new RelayedCall({ request, response, form, isStream, clock, onClose: close });
+  const place = options.calls.open({
+    sandboxId: address.sandboxId,
+    principalId: caller.principal.id,
+    ...(caller.kind === 'session_token' && { expiresAt: caller.expiresAt }),
+    kind: isStream ? 'stream' : 'unary',
+    end: (cause) => relayed.end(cause),
+  });
+  ({ leave } = place);
+  if (relayed.signal.aborted) leave();
   try {
-    release = options.calls.open({
-      ...{ sandboxId, principalId: caller.principal.id },
-      ...(caller.kind === 'session_token' && { expiresAt: caller.expiresAt }),
-      kind: isStream ? 'stream' : 'unary',
-      end: (cause) => relayed.end(cause),
-    });
-    if (relayed.signal.aborted) release();
     // Sees a revocation that happened while the caller was being authenticated.
     options.authentication.assertStillValid(caller, clock.now());
   } catch (error) {
     relayed.end(error instanceof DomainError ? error : internal(error));
   }
-  return relayed;
+  return { relayed, place };
 }
 
 function serviceNames(options: SandboxProxyOptions): string {

@@ -11,11 +11,22 @@ const PUBLIC_PACKAGES: ReadonlySet<string> = new Set([
   'grpc.reflection.v1alpha',
 ]);
 
+/** What {@link accessOf} found. Reading an option of a descriptor decodes it, for every call. */
+const known = new WeakMap<DescMethod, { readonly access: Access | undefined }>();
+
 /**
  * Who may call a method, as its descriptor says. Undefined: everybody, without a credential. Throws
  * INTERNAL for a method that should say and does not, so that nobody may call it.
  */
 export function accessOf(method: DescMethod): Access | undefined {
+  const before = known.get(method);
+  if (before) return before.access;
+  const found = readAccess(method);
+  known.set(method, { access: found });
+  return found;
+}
+
+function readAccess(method: DescMethod): Access | undefined {
   if (PUBLIC_PACKAGES.has(method.parent.file.proto.package)) return undefined;
   const { caller } = hasOption(method, access) ? getOption(method, access) : { caller: undefined };
   switch (caller?.case) {

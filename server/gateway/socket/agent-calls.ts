@@ -156,16 +156,17 @@ export class AgentCalls {
     const { sandboxId, calls, clock, log } = this.#options;
     const line = callLine(log, clock, { method, caller, sandboxId, protocol: FRAMES });
     entry.release = line;
-    const giveBack = calls.open({
+    const place = calls.open({
       ...{ sandboxId, principalId: caller.principal.id },
       ...(caller.kind === 'session_token' && { expiresAt: caller.expiresAt }),
       kind: method.methodKind === 'unary' ? 'unary' : 'stream',
       end: (cause) => this.#end(entry, cause),
     });
     entry.release = (outcome) => {
-      giveBack();
+      place.leave();
       line(outcome);
     };
+    place.enter();
     // Sees a revocation that happened while the caller was being authenticated.
     this.#options.assertStillValid(caller);
   }

@@ -11,6 +11,7 @@ import { DomainError } from '../../core/domain-error.ts';
 import type { Principal } from '../../core/principal.ts';
 import { FRAME_LINK_PATH, FRAME_LINK_PROTOCOL } from '../../rpc/frame-link.ts';
 import { FrameSplitter, frameLength } from '../../rpc/frame-splitter.ts';
+import { gatherWrites } from '../../rpc/gathered-writes.ts';
 import { principalToHeaders } from '../../rpc/principal-headers.ts';
 import { loopShare } from '../proxy/loop-share.ts';
 import type { AgentEndpoint } from '../sandbox/agents.ts';
@@ -42,6 +43,8 @@ export class AgentLink {
   /** Whom the agent takes the next call to be made by. */
   #principal: Principal | undefined;
   #isPaused = false;
+  /** Called before each write. */
+  #gather = () => {};
   readonly #resume = () => {
     if (!this.#isPaused) this.#socket?.resume();
   };
@@ -74,10 +77,9 @@ export class AgentLink {
     }
     const socket = this.#socket;
     if (!socket || socket.destroyed) return;
-    socket.cork();
+    this.#gather();
     socket.write(frameLength([frame]));
     const isFlowing = socket.write(frame);
-    socket.uncork();
     if (!isFlowing && socket.writableNeedDrain) this.#options.onPressure(true);
   }
 
@@ -109,6 +111,7 @@ export class AgentLink {
 
   #serve(socket: Duplex, head: Buffer): void {
     this.#socket = socket;
+    this.#gather = gatherWrites(socket);
     const splitter = new FrameSplitter(MAX_ANSWER_FRAME_BYTES);
     socket.on('error', () => {});
     socket.on('close', () => this.#lose(broken()));

@@ -8,6 +8,7 @@ import { toWireError } from '../../../frames/wire-error.ts';
 import type { Frame, Open } from '../../../gen/computesdk/v1/frame_pb.ts';
 import { DomainError, invalidArgument } from '../../core/domain-error.ts';
 import { toConnectError } from '../../rpc/connect-error.ts';
+import { gatherWrites } from '../../rpc/gathered-writes.ts';
 import { resetConnection } from '../../rpc/reset.ts';
 import type { Caller } from '../auth/caller.ts';
 import { AgentCalls } from './agent-calls.ts';
@@ -29,6 +30,7 @@ export class ClientSocket {
   readonly #from: SocketOrigin;
   readonly #identity: SocketIdentity;
   readonly #watch: ReadingWatch;
+  readonly #gather: () => void;
   readonly #own: OwnCalls;
   readonly #agent: AgentCalls;
   /** Frames that came before the credential was checked. Undefined since. */
@@ -48,6 +50,7 @@ export class ClientSocket {
     this.#startedAt = clock.monotonic();
     this.#identity = new SocketIdentity(services, from);
     this.#watch = new ReadingWatch(webSocket, socket, clock);
+    this.#gather = gatherWrites(socket);
     const send = (frame: Uint8Array) => this.#send(frame);
     this.#own = new OwnCalls({ services, from, send, identity: this.#identity });
     this.#agent = new AgentCalls({
@@ -121,13 +124,14 @@ export class ClientSocket {
   #register(caller: Caller): void {
     const { calls, authentication, clock } = this.#services;
     const before = this.#unregister;
-    const release = calls.open({
+    const place = calls.open({
       ...{ kind: 'socket', sandboxId: this.#from.sandboxId, principalId: caller.principal.id },
       ...(caller.kind === 'session_token' && { expiresAt: caller.expiresAt }),
       end: (cause) => this.#finish(cause, CLOSE.policy),
     });
-    this.#unregister = release;
+    this.#unregister = place.leave;
     before();
+    place.enter();
     // Sees a revocation that happened while the caller was being authenticated.
     authentication.assertStillValid(caller, clock.now());
   }
@@ -248,6 +252,7 @@ export class ClientSocket {
   #send(frame: Uint8Array): void {
     const { webSocket, socket } = this.#from;
     if (this.#isClosed || webSocket.readyState !== webSocket.OPEN) return;
+    this.#gather();
     webSocket.send(frame);
     if (!socket.writableNeedDrain) return;
     this.#watch.onBehind();

@@ -10,9 +10,12 @@ import type { TokenFunction } from '../../../client/connection/token-function.ts
 import { Sandbox } from '../../../client/sandbox.ts';
 import { AuthService } from '../../../gen/computesdk/v1/auth_service_pb.ts';
 import { ErrorReason } from '../../../gen/computesdk/v1/error_pb.ts';
+import { PreviewService } from '../../../gen/computesdk/v1/preview_service_pb.ts';
+import { SignalService } from '../../../gen/computesdk/v1/signal_service_pb.ts';
 import { TerminalStatus } from '../../../gen/computesdk/v1/terminal_pb.ts';
 import { TerminalService } from '../../../gen/computesdk/v1/terminal_service_pb.ts';
 import { FakeClock } from './fake-clock.ts';
+import { FakeSignals } from './fake-signals.ts';
 import { FakeTerminal, refusal } from './fake-terminal.ts';
 import { type FakeTokens, tokenOf } from './fake-tokens.ts';
 import { FaultyNetwork } from './faulty-network.ts';
@@ -22,6 +25,7 @@ export class FakeGateway {
   readonly clock = new FakeClock();
   readonly network = new FaultyNetwork();
   readonly terminals = new Map<string, FakeTerminal>();
+  readonly events = new FakeSignals(this.clock);
   readonly #createdBy = new Map<string, FakeTerminal>();
   /** Refuses every question about the credential with this. */
   accessRefusal: ConnectError | undefined;
@@ -128,6 +132,10 @@ export class FakeGateway {
           return {};
         },
       });
+      router.service(PreviewService, {
+        createPreviewUrl: ({ port }) => ({ url: `http://${port}-sbx1.gateway.test/` }),
+      });
+      router.service(SignalService, this.events.service());
       router.service(TerminalService, {
         createTerminal: ({ requestId, readerLease }) => {
           const known = this.#createdBy.get(requestId);

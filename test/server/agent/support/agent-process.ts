@@ -8,7 +8,9 @@ import { join } from 'node:path';
 import { type Client, createClient, type Transport } from '@connectrpc/connect';
 import { createConnectTransport } from '@connectrpc/connect-node';
 import { AgentService } from '../../../../gen/computesdk/agent/v1/agent_service_pb.ts';
+import { SignalService } from '../../../../gen/computesdk/v1/signal_service_pb.ts';
 import { TerminalService } from '../../../../gen/computesdk/v1/terminal_service_pb.ts';
+import { WatcherService } from '../../../../gen/computesdk/v1/watcher_service_pb.ts';
 import { AGENT_NODE_OPTIONS, type AgentConfig } from '../../../../server/agent/config.ts';
 import { newId } from '../../../../server/core/id.ts';
 import { type Principal, SCOPES } from '../../../../server/core/principal.ts';
@@ -42,9 +44,10 @@ export class AgentProcess {
 
   static async start(overrides: Partial<AgentConfig> = {}): Promise<AgentProcess> {
     const directory = mkdtempSync(join(tmpdir(), 'agent-'));
+    const bootId = newId('bot');
     const config: AgentConfig = {
       sandboxId: newId('sbx'),
-      bootId: newId('bot'),
+      bootId,
       previousBootIds: [],
       expiresAt: Date.now() + 600_000,
       graceMs: 600_000,
@@ -52,7 +55,13 @@ export class AgentProcess {
       listenFd: 3,
       projectDirectory: directory,
       homeDirectory: directory,
-      shellEnvironment: { PATH: '/usr/local/bin:/usr/bin:/bin', PS1: '$ ', LANG: 'C.UTF-8' },
+      shellEnvironment: {
+        ...{ PATH: '/usr/local/bin:/usr/bin:/bin', PS1: '$ ', LANG: 'C.UTF-8' },
+        COMPUTESDK_BOX: bootId,
+      },
+      // The network is the machine's, as under the process driver.
+      ownsNetwork: false,
+      processMark: `COMPUTESDK_BOX=${bootId}`,
       ...overrides,
     };
     const server = createServer();
@@ -74,6 +83,16 @@ export class AgentProcess {
   /** A terminal client that calls as this principal. */
   terminals(principal = ALICE): Client<typeof TerminalService> {
     return createClient(TerminalService, this.#transport(principal));
+  }
+
+  /** A client of the signals that calls as this principal. */
+  signals(principal = ALICE): Client<typeof SignalService> {
+    return createClient(SignalService, this.#transport(principal));
+  }
+
+  /** A client of the watchers that calls as this principal. */
+  watchers(principal = ALICE): Client<typeof WatcherService> {
+    return createClient(WatcherService, this.#transport(principal));
   }
 
   /** The gateway's own client. */

@@ -106,6 +106,7 @@ export function fakeTerminal(limits: Partial<TerminalLimits> = {}, size?: Termin
       programs.push(program);
       return program;
     },
+    onActivity: () => {},
     onExit: () => {},
   });
   const [program] = programs;

@@ -65,6 +65,14 @@ test.each([
   expect(checkRedirectUrl(text, ORIGINS)).toBe(location);
 });
 
+test('a refusal names the origin, but repeats no secret that stands in it', () => {
+  const refusalOf = (text: string) => () => checkRedirectUrl(text, ORIGINS);
+  expect(refusalOf('https://Evil.example:8443/x')).toThrow('leads to https://evil.example:8443,');
+  const secret = 'aFevAm_I1TCcLjfbkz17l43eoysjtrU6r-p3MAKR_48';
+  // In a host name, letters become small ones.
+  expect(refusalOf(`https://${secret}.example`)).toThrow('leads to https://[redacted].example,');
+});
+
 test('no text of dangerous pieces leads out of the allowed origins', () => {
   const count = scaled(100_000);
   const random = seededRandom(seed);

@@ -90,6 +90,8 @@ describe('the host guard', () => {
       'more than one Host',
     );
     expect(await textHttp1('Host: evil.example\r\n')).toContain('COMPUTESDK_ALLOWED_HOSTS');
+    const secret = 'aFevAm_I1TCcLjfbkz17l43eoysjtrU6r0p3MAKR_48';
+    expect(await textHttp1(`Host: ${secret}\r\n`)).toContain('the host [redacted] is not served');
     expect(await statusHttp2('localhost', { host: 'evil.example' })).toBe(400);
     expect(await statusHttp2('localhost', { host: 'localhost' })).toBe(200);
   });

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import type { ServerResponse } from 'node:http';
 import { type ClientHttp2Session, connect as connectHttp2 } from 'node:http2';
 import { request as requestHttps } from 'node:https';
@@ -16,6 +16,9 @@ const key = readFileSync(new URL('./certificate/key.pem', import.meta.url));
 const hasIpv6 = Object.values(networkInterfaces()).some((addresses) =>
   addresses?.some(({ address }) => address === '::1'),
 );
+
+/** A state of connections in /proc/net/tcp. */
+const ESTABLISHED = '01';
 
 let listener: Listener;
 let cleanUp: Array<() => void> = [];
@@ -112,6 +115,23 @@ describe('the cleartext listener', () => {
     await expect(getHttp2(session, '/', long)).rejects.toThrow();
     expect((await fetch(`http://127.0.0.1:${listener.port}/`)).status).toBe(200);
   });
+
+  it.runIf(systemBacklog() >= 1_000)(
+    'lets a thousand clients connect while the process is busy',
+    async () => {
+      await start({ hosts: ['127.0.0.1'] });
+      // None is accepted before this turn of the loop ends.
+      for (let count = 0; count < 1_000; count += 1) open();
+      await new Promise<void>((resolve) => process.nextTick(resolve));
+      const port = listener.port.toString(16).toUpperCase().padStart(4, '0');
+      const states = readFileSync('/proc/net/tcp', 'utf8')
+        .split('\n')
+        .map((line) => line.trim().split(/\s+/))
+        .filter(([, , remote]) => remote?.endsWith(`:${port}`))
+        .map(([, , , state]) => state);
+      expect(states.filter((state) => state === ESTABLISHED)).toHaveLength(1_000);
+    },
+  );
 
   it('lives on when connections break at once', async () => {
     await start();
@@ -256,6 +276,12 @@ function getHttp2(
 
 function firstBytes(socket: Socket): Promise<string> {
   return new Promise((resolve) => socket.once('data', (data) => resolve(data.toString('latin1'))));
+}
+
+/** The most connections that the system keeps for a process that is busy. 0 where it does not say. */
+function systemBacklog(): number {
+  const file = '/proc/sys/net/core/somaxconn';
+  return existsSync(file) ? Number(readFileSync(file, 'utf8')) : 0;
 }
 
 function turn(): Promise<void> {

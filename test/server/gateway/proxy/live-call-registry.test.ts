@@ -3,6 +3,7 @@ import { DomainError } from '../../../../server/core/domain-error.ts';
 import {
   type LiveCall,
   LiveCallRegistry,
+  MAX_LARGE_ARRIVALS_PER_SANDBOX,
   MAX_STREAMS_PER_SANDBOX,
   MAX_UNARY_CALLS_PER_SANDBOX,
 } from '../../../../server/gateway/proxy/live-call-registry.ts';
@@ -74,6 +75,43 @@ describe('LiveCallRegistry', () => {
     expect(() => open({ kind: 'unary' })).toThrow(`the limit of ${MAX_UNARY_CALLS_PER_SANDBOX}`);
   });
 
+  it('counts a call only when its request has arrived', () => {
+    const { arrive, open } = setUp();
+    const call = { kind: 'unary' } as const;
+    const slow = Array.from({ length: 2 * MAX_UNARY_CALLS_PER_SANDBOX }, () => arrive(call));
+    for (let count = 1; count < MAX_UNARY_CALLS_PER_SANDBOX; count += 1) open(call);
+    slow[0]?.enter();
+    expect(() => slow[1]?.enter()).toThrow(`the limit of ${MAX_UNARY_CALLS_PER_SANDBOX}`);
+    slow[0]?.leave();
+    slow[2]?.leave();
+    slow[2]?.enter();
+    slow[1]?.enter();
+  });
+
+  it('limits the large requests that arrive for a sandbox', () => {
+    const { arrive } = setUp();
+    const places = Array.from({ length: MAX_LARGE_ARRIVALS_PER_SANDBOX }, () => arrive({}));
+    for (const { arriveLarge } of places) arriveLarge();
+    const last = arrive({});
+    expect(last.arriveLarge).toThrow(`the limit of ${MAX_LARGE_ARRIVALS_PER_SANDBOX} large`);
+    places[0]?.enter();
+    last.arriveLarge();
+    expect(arrive({}).arriveLarge).toThrow('limit');
+    places[1]?.leave();
+    arrive({}).arriveLarge();
+  });
+
+  it('forgets a later call of the same sandbox no more than any other', () => {
+    const { arrive, registry } = setUp();
+    const first = arrive({});
+    first.leave();
+    const ended: unknown[] = [];
+    arrive({ end: (cause) => ended.push(cause) });
+    first.leave();
+    registry.endSandbox('s', REVOKED);
+    expect(ended).toEqual([REVOKED]);
+  });
+
   it('keeps nothing of a call that is over', () => {
     const { clock, open, registry } = setUp();
     open({ expiresAt: clock.now() + 1_000 })();
@@ -86,14 +124,18 @@ function setUp() {
   const clock = new FakeClock();
   const registry = new LiveCallRegistry(clock);
   const ended: DomainError[] = [];
+  const arrive = (call: Partial<LiveCall>) =>
+    registry.open({ sandboxId: 's', principalId: 'p', kind: 'stream', end: () => {}, ...call });
   const open = (call: Partial<LiveCall>) => {
     let release = () => {};
     const end = (cause: DomainError) => {
       ended.push(cause);
       release();
     };
-    release = registry.open({ sandboxId: 's', principalId: 'p', kind: 'stream', end, ...call });
+    const place = arrive({ end, ...call });
+    release = place.leave;
+    place.enter();
     return release;
   };
-  return { clock, registry, ended, open };
+  return { clock, registry, ended, arrive, open };
 }

@@ -1,6 +1,6 @@
-import type { Clock } from '../../core/clock.ts';
-import { DomainError, invalidArgument } from '../../core/domain-error.ts';
-import type { Actor } from '../../core/principal.ts';
+import type { Clock } from './clock.ts';
+import { DomainError, invalidArgument } from './domain-error.ts';
+import type { Actor } from './principal.ts';
 
 /** Longest request id, in characters. */
 const MAX_ID_CHARS = 128;

@@ -1,0 +1,7 @@
+import { readFileSync } from 'node:fs';
+
+/** How long the main thread of a process has used a processor so far, in microseconds. */
+export function cpuMicroseconds(pid: number): number {
+  const [nanoseconds] = readFileSync(`/proc/${pid}/schedstat`, 'utf8').split(' ');
+  return Number(nanoseconds) / 1_000;
+}
