@@ -13,6 +13,7 @@ export {
 export {
   type ExtendTimeoutOptions,
   ManagedSandbox,
+  type PreviewVisibility,
   type SandboxStatus,
 } from './managed-sandbox.ts';
 export {

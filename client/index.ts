@@ -13,10 +13,10 @@ export {
 } from './create-transport.ts';
 export type { EventMap, Listener, Unsubscribe } from './emitter.ts';
 export { SandboxError, type SandboxErrorCode, type SandboxErrorOptions } from './errors.ts';
+export type { GetUrlOptions } from './previews.ts';
 export {
   type ConnectOptions,
   type CredentialExpiry,
-  type GetUrlOptions,
   Sandbox,
   type SandboxEvents,
 } from './sandbox.ts';

@@ -1,5 +1,6 @@
 import {
   type Sandbox as SandboxRecord,
+  PreviewVisibility as WirePreviews,
   SandboxStatus as WireSandboxStatus,
 } from '../gen/computesdk/v1/sandbox_pb.ts';
 import { SandboxError } from './errors.ts';
@@ -12,6 +13,9 @@ import { toDate, toDuration } from './values.ts';
 
 /** The state of a sandbox. `failed`: it died five times in a minute and is not started again. */
 export type SandboxStatus = 'running' | 'failed' | 'destroyed';
+
+/** Who may see what a sandbox's ports serve: who has access to the sandbox, or whoever knows the address. */
+export type PreviewVisibility = 'private' | 'public';
 
 /** By how much to extend a sandbox's life. */
 export interface ExtendTimeoutOptions extends SignalOption {
@@ -33,6 +37,8 @@ export class ManagedSandbox extends Sandbox {
   /** Free-form text of the owner. */
   readonly metadata: Readonly<Record<string, string>>;
   readonly createdAt: Date;
+  /** Who may see what its ports serve. */
+  readonly previews: PreviewVisibility;
   /** Delegated access to this sandbox: credentials that a front end sends. */
   readonly sessionToken: SessionTokens;
   /** Delegated access to this sandbox: one-time addresses that sign a browser in. */
@@ -50,6 +56,7 @@ export class ManagedSandbox extends Sandbox {
     this.namespace = record.namespace;
     this.metadata = record.metadata;
     this.createdAt = toDate(record.createdAt);
+    this.previews = record.previews === WirePreviews.PUBLIC ? 'public' : 'private';
     this.sessionToken = new SessionTokens(gateway, record.id);
     this.magicLink = new MagicLinks(gateway, record.id);
     this.#status = toStatus(record.status);

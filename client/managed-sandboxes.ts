@@ -1,4 +1,7 @@
-import type { Sandbox as SandboxRecord } from '../gen/computesdk/v1/sandbox_pb.ts';
+import {
+  type Sandbox as SandboxRecord,
+  PreviewVisibility as WirePreviews,
+} from '../gen/computesdk/v1/sandbox_pb.ts';
 import { newRequestId } from './connection/request-id.ts';
 import { invalidArgument } from './errors.ts';
 import type { Gateway } from './gateway.ts';
@@ -8,6 +11,7 @@ import {
   emptyAnswer,
   extendSandbox,
   ManagedSandbox,
+  type PreviewVisibility,
 } from './managed-sandbox.ts';
 import { collectPages, followPages } from './pages.ts';
 import type { SignalOption } from './signal-option.ts';
@@ -23,6 +27,11 @@ export interface SandboxCreateOptions extends SignalOption {
   readonly metadata?: Readonly<Record<string, string>> | undefined;
   /** How long it lives, in milliseconds, 1 second to 30 days. Default: 24 hours. */
   readonly timeoutMs?: number | undefined;
+  /**
+   * Who may see what its ports serve: browsers that opened an address of `getUrl`, or whoever knows
+   * the address. Default: `private`.
+   */
+  readonly previews?: PreviewVisibility | undefined;
 }
 
 /** Names the sandbox to find, and describes it in case it must be created. */
@@ -150,16 +159,24 @@ export class ManagedSandboxes {
 }
 
 function toRequest(options: SandboxCreateOptions) {
-  const { name = '', namespace = '', metadata = {}, timeoutMs } = options;
+  const { name = '', namespace = '', metadata = {}, timeoutMs, previews = 'private' } = options;
   return {
     requestId: newRequestId(),
     name: toText('name', name),
     namespace: toText('namespace', namespace),
     metadata: { ...metadata },
+    previews: toPreviews(previews),
     ...(timeoutMs !== undefined && {
       timeout: toDuration('timeoutMs', timeoutMs, 'milliseconds'),
     }),
   };
+}
+
+/** Untyped callers may pass anything; what is not known must not become public. */
+function toPreviews(previews: PreviewVisibility): WirePreviews {
+  if (previews === 'public') return WirePreviews.PUBLIC;
+  if (previews === 'private') return WirePreviews.PRIVATE;
+  throw invalidArgument('previews', "must be 'private' or 'public'");
 }
 
 /** Untyped callers pass what a request's body held. */

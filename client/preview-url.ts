@@ -1,7 +1,7 @@
 import { invalidArgument } from './errors.ts';
 
 /** Gives the address of a port's preview. May ask the gateway. */
-export type PreviewUrl = (port: number) => Promise<string>;
+export type PreviewUrl = (port: number, signal?: AbortSignal) => Promise<string>;
 
 /** Where in a sandbox's address its id is: `<public url>/sandboxes/<id>`. */
 const SANDBOX_PATH = /^(.*)\/sandboxes\/([^/]+)$/;

@@ -2,6 +2,7 @@ import type { MessageInitShape } from '@bufbuild/protobuf';
 import { PortChange } from '../gen/computesdk/v1/signal_pb.ts';
 import type { EmitSignalRequestSchema } from '../gen/computesdk/v1/signal_service_pb.ts';
 import { newRequestId } from './connection/request-id.ts';
+import { addressOfPreview } from './preview-url.ts';
 import type { SignalContext } from './signal-context.ts';
 import type { OpenPort } from './signal-events.ts';
 import type { SignalOption } from './signal-option.ts';
@@ -75,14 +76,15 @@ export class SandboxSignals {
    * for (const { port, process, url } of await sandbox.signal.listPorts()) console.log(port, process, url);
    */
   async listPorts(options: SignalOption = {}): Promise<OpenPort[]> {
-    const { client, connection, previewUrl } = this.#context;
+    const { client, connection, previewUrl, url } = this.#context;
     const { ports } = await connection.call(
       (attempt) => client.listPorts({}, { signal: attempt }),
       options,
     );
     const open = ports.map(async ({ port, address, process, pid }) => ({
       ...{ port, address, process: process || undefined, pid: pid || undefined },
-      url: await previewUrl(port),
+      // The ports are worth telling also to whom previews are closed.
+      url: await previewUrl(port, options.signal).catch(() => addressOfPreview(url, port)),
     }));
     return Promise.all(open);
   }

@@ -1,6 +1,7 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 import { type Client, createClient } from '@connectrpc/connect';
 import { AuthService } from '../gen/computesdk/v1/auth_service_pb.ts';
+import { PreviewService } from '../gen/computesdk/v1/preview_service_pb.ts';
 import { SignalService } from '../gen/computesdk/v1/signal_service_pb.ts';
 import { TerminalService } from '../gen/computesdk/v1/terminal_service_pb.ts';
 import { WatcherService } from '../gen/computesdk/v1/watcher_service_pb.ts';
@@ -16,7 +17,8 @@ import { pageWakeSignals, type WakeSignals } from './connection/wake-signals.ts'
 import { openWay } from './connection/way.ts';
 import { adviseOnConnect } from './credential-advice.ts';
 import { Emitter, type Listener, type Unsubscribe } from './emitter.ts';
-import { addressOfPreview, type PreviewUrl } from './preview-url.ts';
+import type { PreviewUrl } from './preview-url.ts';
+import { type GetUrlOptions, previewUrls } from './previews.ts';
 import { SandboxSignals } from './sandbox-signals.ts';
 import { type SignOutOptions, signOut } from './sign-out.ts';
 import type { SignalOption } from './signal-option.ts';
@@ -51,12 +53,6 @@ export interface ConnectOptions extends SignalOption {
 export interface CredentialExpiry {
   /** When calls are refused and streams end, by the gateway's clock. */
   readonly expiresAt: Date;
-}
-
-/** Which address of a sandbox is asked for. */
-export interface GetUrlOptions {
-  /** A port of the sandbox, 1 to 65,535. */
-  readonly port: number;
 }
 
 /** The events of a sandbox and what their listeners get. */
@@ -139,7 +135,8 @@ export class Sandbox {
       attached: new Set(),
     };
     this.terminal = new Terminals(this.#context);
-    this.#previewUrl = parts.previewUrl ?? (async (port) => addressOfPreview(this.url, port));
+    this.#previewUrl =
+      parts.previewUrl ?? previewUrls(this.#connection, createClient(PreviewService, transport));
     this.signal = new SandboxSignals({
       connection: this.#connection,
       client: createClient(SignalService, transport),
@@ -232,15 +229,18 @@ export class Sandbox {
   }
 
   /**
-   * The address at which the server on a port of the sandbox is shown, for an iframe or a link.
+   * An address that shows what is served on a port of the sandbox, for an iframe or a link. It opens
+   * once, within 60 seconds; that browser then stays in as long as the credential lives. Previews of
+   * a sandbox that was created with `previews: 'public'` have a lasting one.
    *
-   * @throws SandboxError `invalid_argument` (`port`).
+   * @throws SandboxError `invalid_argument` (`port`), `permission_denied`, `failed_precondition`
+   * (previews need TLS, or a driver that isolates), `limit_reached`, `unreachable`, `canceled`.
    *
    * @example
    * iframe.src = await sandbox.getUrl({ port: 3000 });
    */
-  getUrl({ port }: GetUrlOptions): Promise<string> {
-    return this.#previewUrl(port);
+  getUrl({ port, signal }: GetUrlOptions): Promise<string> {
+    return this.#previewUrl(port, signal);
   }
 
   /**

@@ -239,6 +239,10 @@ function toPortSignal(record: OpenPortRecord, url: string): PortSignal {
 /** The path below the address; never another host's, whatever a program says. */
 function below(url: string, path: string): string {
   const base = new URL(url);
-  const target = path.startsWith('/') && URL.canParse(path, base) ? new URL(path, base) : base;
-  return target.origin === base.origin ? target.href : url;
+  if (!path.startsWith('/') || !URL.canParse(path, base)) return url;
+  const target = new URL(path, base);
+  if (target.origin !== base.origin) return url;
+  // The ticket that opens the preview.
+  for (const [name, value] of base.searchParams) target.searchParams.append(name, value);
+  return target.href;
 }

@@ -8,6 +8,7 @@ export * from '../gen/computesdk/v1/error_pb.ts';
 export * from '../gen/computesdk/v1/frame_pb.ts';
 export * from '../gen/computesdk/v1/magic_link_pb.ts';
 export * from '../gen/computesdk/v1/magic_link_service_pb.ts';
+export * from '../gen/computesdk/v1/preview_service_pb.ts';
 export * from '../gen/computesdk/v1/sandbox_pb.ts';
 export * from '../gen/computesdk/v1/sandbox_service_pb.ts';
 export * from '../gen/computesdk/v1/session_token_pb.ts';

@@ -15,6 +15,7 @@ import { agentService } from './rpc/agent-service.ts';
 import { connectionValues } from './rpc/connection.ts';
 import { acceptFrameLinks } from './rpc/frame-link.ts';
 import { callInterceptor } from './rpc/interceptor.ts';
+import { withTunnels } from './rpc/port-tunnel.ts';
 import { signalService } from './rpc/signal-service.ts';
 import { terminalService } from './rpc/terminal-service.ts';
 import { watcherService } from './rpc/watcher-service.ts';
@@ -121,7 +122,7 @@ const server = createServer(
 );
 server.on(
   'upgrade',
-  acceptFrameLinks({ routes, interceptors, shutdownSignal: ending.signal, logger }),
+  withTunnels(acceptFrameLinks({ routes, interceptors, shutdownSignal: ending.signal, logger })),
 );
 
 process.on('SIGTERM', () => void end('SIGTERM'));

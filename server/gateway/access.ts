@@ -8,6 +8,7 @@ import { CallAuthentication } from './auth/call-authentication.ts';
 import { CredentialRefresh } from './auth/credential-refresh.ts';
 import { LinkRedemption } from './auth/link-redemption.ts';
 import { MagicLinks } from './auth/magic-links.ts';
+import { Previews } from './auth/previews.ts';
 import type { RedirectOrigins } from './auth/redirect-url.ts';
 import { tokenEnded } from './auth/refusals.ts';
 import { DEFAULT_EXPIRES_IN_MS, SessionTokens, type TokenEnded } from './auth/session-tokens.ts';
@@ -41,6 +42,7 @@ export class Access {
   readonly sessions: BrowserSessions;
   readonly refresh: CredentialRefresh;
   readonly authentication: CallAuthentication;
+  readonly previews: Previews;
   readonly #options: AccessOptions;
   /** Checks API keys and the text of session tokens. */
   readonly bearer: Authenticator;
@@ -69,6 +71,7 @@ export class Access {
       ...{ store: store.browserSessions, bearer, usage, audit, clock, onEnded },
     });
     this.authentication = new CallAuthentication({ bearer, sessions: this.sessions });
+    this.previews = new Previews({ store: store.previewPasses, bearer, clock });
     this.links = new MagicLinks({
       ...{ store: store.magicLinks, secrets, audit, clock, requireSandbox, origins },
       defaultTokenExpiresInMs: DEFAULT_EXPIRES_IN_MS,
@@ -106,6 +109,7 @@ export class Access {
   endSandbox(sandboxId: string, cause: DomainError): void {
     this.bearer.endSandbox(sandboxId, cause);
     this.sessions.forgetSandbox(sandboxId);
+    this.previews.forget(sandboxId);
     this.#options.calls.endSandbox(sandboxId, cause);
   }
 
@@ -116,6 +120,7 @@ export class Access {
       await this.tokens.purge();
       await this.links.purge();
       await this.sessions.purge();
+      await this.previews.purge();
       await store.tokenEndings.purge();
       await this.#keys.refresh();
     } catch (error) {
@@ -131,6 +136,7 @@ export class Access {
   #endToken(tokenId: string, cause: DomainError): void {
     this.bearer.endToken(tokenId, cause);
     this.sessions.forgetToken(tokenId);
+    this.previews.forget(tokenId);
     this.#options.calls.endPrincipal(tokenId, cause);
     this.#options.onTokenEnded?.(tokenId, cause);
   }

@@ -8,6 +8,7 @@ export type Addresses = {
   readonly appOrigin: string;
   readonly allowedOrigins: readonly string[];
   readonly allowedHosts: readonly string[];
+  readonly previewDomain: string;
 };
 
 const LOOPBACK: ReadonlySet<string> = new Set(['localhost', '127.0.0.1', '::1', '[::1]']);
@@ -21,6 +22,7 @@ export function resolveAddresses(config: GatewayConfig, port: number): Addresses
     appOrigin,
     allowedOrigins: config.allowedOrigins ?? [appOrigin],
     allowedHosts: config.allowedHosts ?? [new URL(publicUrl).host],
+    previewDomain: config.previewDomain,
   };
 }
 

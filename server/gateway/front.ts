@@ -24,6 +24,9 @@ import { OriginGuard } from './http/origin-guard.ts';
 import type { UpgradeHandler } from './http/upgrade.ts';
 import type { WebFiles } from './http/web-files.ts';
 import { createWorkspacePage } from './http/workspace-page.ts';
+import { CredentialSpotter } from './preview/credential-spotter.ts';
+import { createPreviewFront } from './preview/preview-front.ts';
+import { PreviewHosts } from './preview/preview-hosts.ts';
 import type { LiveCallRegistry } from './proxy/live-call-registry.ts';
 import { createSandboxProxy } from './proxy/sandbox-proxy.ts';
 import { GATEWAY_SERVICES, gatewayRpc } from './rpc/gateway-rpc.ts';
@@ -52,6 +55,8 @@ export type FrontOptions = {
   /** The built workspace page. Undefined when it was not built. */
   readonly webFiles: WebFiles | undefined;
   readonly clients: ClientAddresses;
+  /** Why sandboxes may show nothing in browsers, whatever the addresses are. Undefined: they may. */
+  readonly previewsUnavailable?: string | undefined;
   readonly audit: AuditTrail;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -64,6 +69,8 @@ export type Front = {
   readonly handler: HttpHandler;
   /** Takes requests for WebSockets. */
   readonly upgrade: UpgradeHandler;
+  /** Why the settings leave no previews, although the driver would. Undefined: there are some. */
+  readonly previewProblem: string | undefined;
   /** Ends every connection to an agent. End the calls first. */
   close(): void;
 };
@@ -76,11 +83,15 @@ export function createFront(options: FrontOptions): Front {
   const authentication = new GuardedAuthentication({
     ...{ inner: access.authentication, audit: options.audit, addresses: limiter, clock },
   });
+  const hosts = new PreviewHosts(addresses);
+  const unavailable = () => options.previewsUnavailable ?? hosts.cleartextProblem;
   const methods = new MethodTable([...GATEWAY_SERVICES, Health, ServerReflection, AlphaReflection]);
   const controlPlane = gatewayRpc({
     ...{ sandboxes, access, authentication, clients, clock, logger },
     sandboxUrl: (sandboxId) => `${publicUrl}${SANDBOX_PREFIX}${sandboxId}`,
     linkUrl: (secret) => `${publicUrl}${MAGIC_PREFIX}${secret}`,
+    previewUrl: (at, ticket) => hosts.urlOf(at, ticket),
+    previewsUnavailable: unavailable,
     publicRoutes: publicRoutes(stopping),
     shutdownSignal: stopping,
     fallback: (request, response) => answerNotFound(response, request.url ?? ''),
@@ -120,7 +131,23 @@ export function createFront(options: FrontOptions): Front {
     jwks: options.publicKeys,
     isServing: () => !stopping.aborted,
   });
-  return { handler, upgrade, close: () => proxy.close() };
+  const previews = createPreviewFront({
+    ...{ previews: access.previews, hosts, unavailable, clients, addresses: limiter, clock },
+    ...{ authentication, calls: options.calls, log: logger },
+    spotter: new CredentialSpotter((text) => access.bearer.isApiKey(text)),
+    isPublic: (sandboxId) => sandboxes.isPublic(sandboxId),
+    endpoint: (sandboxId, signal) => sandboxes.endpoint(sandboxId, signal),
+  });
+  return {
+    // The API is never served at a preview's host, and previews at no other.
+    handler: previews.before(handler),
+    upgrade: previews.beforeUpgrade(upgrade),
+    previewProblem: options.previewsUnavailable === undefined ? hosts.cleartextProblem : undefined,
+    close: () => {
+      proxy.close();
+      previews.close();
+    },
+  };
 }
 
 function publicRoutes(stopping: AbortSignal): (router: ConnectRouter) => void {

@@ -101,8 +101,10 @@ export async function startGateway(
     clients,
     publicKeys: () => identities.signer.publicKeys(),
     webFiles: await readWebFiles(webDirectory()),
+    previewsUnavailable: previewsUnavailable(box.driver, config),
   });
   opened.defer(() => front.close());
+  if (front.previewProblem !== undefined) logger.warn(front.previewProblem);
   opened.defer(() => stop(core, stopping));
   serving = front;
   const { publicUrl } = addresses;
@@ -140,6 +142,15 @@ function cookiesUnavailable(
   const { protocol, hostname } = new URL(publicUrl);
   if (protocol === 'https:' || isTrustworthyName(hostname)) return undefined;
   return `magic links need HTTPS: browsers keep no secure cookie for ${publicUrl}. Set COMPUTESDK_TLS_CERT and COMPUTESDK_TLS_KEY, or put a TLS proxy in front, and set COMPUTESDK_PUBLIC_URL to the https address`;
+}
+
+/** Why what a sandbox serves must not be shown in browsers. */
+function previewsUnavailable(
+  driver: OpenedDriver['driver'],
+  { unsafe }: GatewayConfig,
+): string | undefined {
+  if (driver.isolated || unsafe) return undefined;
+  return `previews need a driver that isolates sandboxes, since with ${driver.name} every port of this machine would be one: use COMPUTESDK_DRIVER=bubblewrap, or allow it with COMPUTESDK_UNSAFE=1`;
 }
 
 function stop(core: Core, stopping: AbortController): void {

@@ -66,7 +66,8 @@ export const SETTINGS = [
   {
     name: 'COMPUTESDK_UNSAFE',
     fallback: 'off',
-    meaning: '1 lets the process driver serve addresses other than loopback',
+    meaning:
+      '1 lets the process driver serve other addresses than loopback, with cookies and previews',
   },
   {
     name: 'COMPUTESDK_UID_RANGE',

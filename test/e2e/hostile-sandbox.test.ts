@@ -56,8 +56,8 @@ beforeAll(async () => {
   });
   copy.mutate({
     file: 'server/agent/main.ts',
-    from: 'acceptFrameLinks({ routes, interceptors, shutdownSignal: ending.signal, logger }),',
-    to: 'hostileLinks(),',
+    from: 'acceptFrameLinks({ routes, interceptors, shutdownSignal: ending.signal, logger })',
+    to: 'hostileLinks()',
   });
   await copy.buildAgent();
   gateway = await TestGateway.start({ root: copy.root });

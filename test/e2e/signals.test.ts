@@ -56,9 +56,12 @@ describe('signals of a sandbox', () => {
       ['close', 4001, '127.0.0.1'],
     ]);
     const url = `http://4001-${owned.id}.localhost:${gateway.port}/`;
-    expect(told[0]).toMatchObject({ process: 'node', url });
+    const opening = (text?: string) => text?.replace(/\?computesdk_ticket=[\w-]{43}$/, '');
+    expect(told[0]).toMatchObject({ process: 'node' });
+    expect(told[0]?.url).toContain('?computesdk_ticket=');
+    expect(opening(told[0]?.url)).toBe(url);
     expect(told[0]?.pid).toBeGreaterThan(1);
-    expect(await owned.getUrl({ port: 4001 })).toBe(url);
+    expect(opening(await owned.getUrl({ port: 4001 }))).toBe(url);
     expect(await owned.signal.listPorts()).toEqual([]);
     signals.stop();
     await owned.destroy();
@@ -83,7 +86,10 @@ describe('signals of a sandbox', () => {
     await stage.sandbox.signal.emitError({ message: 'the build failed' });
     await until(() => page.notes.length > 0, { what: 'the notification' });
     expect(page.lines).toEqual(['Server started on port 3000']);
-    expect(page.iframe.src).toBe(`http://3000-${stage.sandbox.id}.localhost:${gateway.port}/`);
+    expect(page.iframe.src.split('?', 1)[0]).toBe(
+      `http://3000-${stage.sandbox.id}.localhost:${gateway.port}/`,
+    );
+    expect(page.iframe.src).toContain('?computesdk_ticket=');
     expect(page.notes).toEqual([['error', 'the build failed']]);
     signals.stop();
     await sandbox.disconnect();
@@ -167,7 +173,11 @@ describe('signals of a sandbox', () => {
     const url = `http://3000-${sandbox.id}.localhost:${gateway.port}/docs`;
     expect(told).toEqual([
       { signal: 'error', message: 'the build failed', source: 'build' },
-      { signal: 'serverReady', port: 3000, url },
+      {
+        signal: 'serverReady',
+        port: 3000,
+        url: expect.stringContaining(`${url}?computesdk_ticket=`),
+      },
       { signal: 'custom', name: 'progress', data: '0.4' },
     ]);
     expect(shown.text).toContain('computesdk-signal: path: must be empty, or begin with one slash');

@@ -25,6 +25,7 @@ function vendorsBut(...names: readonly string[]): string[] {
 const DOMAINS = [
   'agent/command',
   'agent/filesystem',
+  'agent/port',
   'agent/signal',
   'agent/terminal',
   'agent/watcher',

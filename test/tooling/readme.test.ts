@@ -31,6 +31,12 @@ import {
   MAX_LIVE_LINKS,
 } from '../../server/gateway/auth/magic-links.ts';
 import {
+  KEY_PREVIEW_MS,
+  MAX_LIVE_TICKETS,
+  MAX_PREVIEW_COOKIES,
+  TICKET_LIFE_MS,
+} from '../../server/gateway/auth/previews.ts';
+import {
   DEFAULT_EXPIRES_IN_MS,
   MAX_DESCRIPTION_CHARS,
   MAX_LIVE_TOKENS,
@@ -49,18 +55,19 @@ import {
 } from '../../server/gateway/http/silent-connections.ts';
 import {
   MAX_LARGE_ARRIVALS_PER_SANDBOX,
+  MAX_PREVIEW_REQUESTS_PER_SANDBOX,
   MAX_SOCKETS_PER_SANDBOX,
   MAX_STREAMS_PER_SANDBOX,
   MAX_UNARY_CALLS_PER_SANDBOX,
 } from '../../server/gateway/proxy/live-call-registry.ts';
 import { MAX_STALL_MS } from '../../server/gateway/proxy/stall-watch.ts';
 import { MAX_DEATHS } from '../../server/gateway/sandbox/agent-life.ts';
+import { MAX_SANDBOXES } from '../../server/gateway/sandbox/insertion.ts';
 import {
   DEFAULT_EXTENSION_MS,
   DEFAULT_TIMEOUT_MS,
   MAX_NAME_CHARS,
 } from '../../server/gateway/sandbox/sandbox-options.ts';
-import { MAX_SANDBOXES } from '../../server/gateway/sandbox/sandbox-service.ts';
 import { SETTINGS } from '../../server/gateway/settings.ts';
 import { HELLO_MS } from '../../server/gateway/socket/greeting.ts';
 import { MAX_UNKNOWN_SOCKETS } from '../../server/gateway/socket/socket-upgrade.ts';
@@ -118,6 +125,11 @@ const LIMITS: Readonly<Record<string, unknown>> = {
   MAX_STREAMS_PER_SANDBOX,
   MAX_SOCKETS_PER_SANDBOX,
   MAX_STREAMS_IN_PAGE,
+  MAX_PREVIEW_REQUESTS_PER_SANDBOX,
+  TICKET_LIFE_MS,
+  MAX_LIVE_TICKETS,
+  KEY_PREVIEW_MS,
+  MAX_PREVIEW_COOKIES,
   MAX_UNKNOWN_SOCKETS,
   HELLO_MS,
   STREAM_WINDOW_BYTES,

@@ -12,7 +12,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file computesdk/v1/sandbox.proto.
  */
 export const file_computesdk_v1_sandbox: GenFile = /*@__PURE__*/
-  fileDesc("Chtjb21wdXRlc2RrL3YxL3NhbmRib3gucHJvdG8SDWNvbXB1dGVzZGsudjEi2wIKB1NhbmRib3gSCgoCaWQYASABKAkSCwoDdXJsGAIgASgJEgwKBG5hbWUYAyABKAkSEQoJbmFtZXNwYWNlGAQgASgJEiwKBnN0YXR1cxgFIAEoDjIcLmNvbXB1dGVzZGsudjEuU2FuZGJveFN0YXR1cxI2CghtZXRhZGF0YRgGIAMoCzIkLmNvbXB1dGVzZGsudjEuU2FuZGJveC5NZXRhZGF0YUVudHJ5Ei4KCmNyZWF0ZWRfYXQYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCmV4cGlyZXNfYXQYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg4KBmRyaXZlchgJIAEoCRIPCgdmYWlsdXJlGAogASgJGi8KDU1ldGFkYXRhRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASqEAQoNU2FuZGJveFN0YXR1cxIeChpTQU5EQk9YX1NUQVRVU19VTlNQRUNJRklFRBAAEhoKFlNBTkRCT1hfU1RBVFVTX1JVTk5JTkcQARIZChVTQU5EQk9YX1NUQVRVU19GQUlMRUQQAhIcChhTQU5EQk9YX1NUQVRVU19ERVNUUk9ZRUQQA2IGcHJvdG8z", [file_google_protobuf_timestamp]);
+  fileDesc("Chtjb21wdXRlc2RrL3YxL3NhbmRib3gucHJvdG8SDWNvbXB1dGVzZGsudjEijwMKB1NhbmRib3gSCgoCaWQYASABKAkSCwoDdXJsGAIgASgJEgwKBG5hbWUYAyABKAkSEQoJbmFtZXNwYWNlGAQgASgJEiwKBnN0YXR1cxgFIAEoDjIcLmNvbXB1dGVzZGsudjEuU2FuZGJveFN0YXR1cxI2CghtZXRhZGF0YRgGIAMoCzIkLmNvbXB1dGVzZGsudjEuU2FuZGJveC5NZXRhZGF0YUVudHJ5Ei4KCmNyZWF0ZWRfYXQYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCmV4cGlyZXNfYXQYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg4KBmRyaXZlchgJIAEoCRIPCgdmYWlsdXJlGAogASgJEjIKCHByZXZpZXdzGAsgASgOMiAuY29tcHV0ZXNkay52MS5QcmV2aWV3VmlzaWJpbGl0eRovCg1NZXRhZGF0YUVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEqdgoRUHJldmlld1Zpc2liaWxpdHkSIgoeUFJFVklFV19WSVNJQklMSVRZX1VOU1BFQ0lGSUVEEAASHgoaUFJFVklFV19WSVNJQklMSVRZX1BSSVZBVEUQARIdChlQUkVWSUVXX1ZJU0lCSUxJVFlfUFVCTElDEAIqhAEKDVNhbmRib3hTdGF0dXMSHgoaU0FOREJPWF9TVEFUVVNfVU5TUEVDSUZJRUQQABIaChZTQU5EQk9YX1NUQVRVU19SVU5OSU5HEAESGQoVU0FOREJPWF9TVEFUVVNfRkFJTEVEEAISHAoYU0FOREJPWF9TVEFUVVNfREVTVFJPWUVEEANiBnByb3RvMw", [file_google_protobuf_timestamp]);
 
 /**
  * A box with an own file system, process tree and network, and the services that run inside.
@@ -89,6 +89,13 @@ export type Sandbox = Message<"computesdk.v1.Sandbox"> & {
    * @generated from field: string failure = 10;
    */
   failure: string;
+
+  /**
+   * Who may see what its ports serve.
+   *
+   * @generated from field: computesdk.v1.PreviewVisibility previews = 11;
+   */
+  previews: PreviewVisibility;
 };
 
 /**
@@ -97,6 +104,47 @@ export type Sandbox = Message<"computesdk.v1.Sandbox"> & {
  */
 export const SandboxSchema: GenMessage<Sandbox> = /*@__PURE__*/
   messageDesc(file_computesdk_v1_sandbox, 0);
+
+/**
+ * Who may see what the ports of a sandbox serve.
+ *
+ * @generated from enum computesdk.v1.PreviewVisibility
+ */
+export const PreviewVisibility = {
+  /**
+   * Not stated.
+   *
+   * @generated from enum value: PREVIEW_VISIBILITY_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * Browsers that opened an address of PreviewService.CreatePreviewUrl.
+   *
+   * @generated from enum value: PREVIEW_VISIBILITY_PRIVATE = 1;
+   */
+  PRIVATE: 1,
+
+  /**
+   * Whoever knows the address.
+   *
+   * @generated from enum value: PREVIEW_VISIBILITY_PUBLIC = 2;
+   */
+  PUBLIC: 2,
+} as const;
+
+/**
+ * Who may see what the ports of a sandbox serve.
+ *
+ * @generated from enum computesdk.v1.PreviewVisibility
+ */
+export type PreviewVisibility = (typeof PreviewVisibility)[keyof typeof PreviewVisibility] | UnknownEnum;
+
+/**
+ * Describes the enum computesdk.v1.PreviewVisibility.
+ */
+export const PreviewVisibilitySchema: GenEnum<PreviewVisibility> = /*@__PURE__*/
+  enumDesc(file_computesdk_v1_sandbox, 0);
 
 /**
  * The state of a sandbox.
@@ -145,5 +193,5 @@ export type SandboxStatus = (typeof SandboxStatus)[keyof typeof SandboxStatus] |
  * Describes the enum computesdk.v1.SandboxStatus.
  */
 export const SandboxStatusSchema: GenEnum<SandboxStatus> = /*@__PURE__*/
-  enumDesc(file_computesdk_v1_sandbox, 0);
+  enumDesc(file_computesdk_v1_sandbox, 1);
 

@@ -60,6 +60,11 @@ export class ApiKeyCheck {
     const hash = createHash('sha256').update(text, 'utf8').digest();
     return timingSafeEqual(hash, this.#hash) ? this.#caller : undefined;
   }
+
+  /** The key's owner if this is the key's id. */
+  callerOfId(id: string): Caller | undefined {
+    return id === this.#caller.principal.id ? this.#caller : undefined;
+  }
 }
 
 async function readKept(file: string): Promise<string | undefined> {

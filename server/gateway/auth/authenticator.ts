@@ -69,11 +69,29 @@ export class Authenticator {
     return known;
   }
 
+  /**
+   * The caller of a session token or API key by its id, for what was granted to it. Throws
+   * UNAUTHENTICATED, REVOKED, EXPIRED or DESTROYED.
+   */
+  async callerOfId(id: string, now: number): Promise<Caller> {
+    const owner = this.#options.apiKey.callerOfId(id);
+    if (owner) return owner;
+    const token = await this.#options.store.get(id);
+    if (!token) throw unauthenticated();
+    this.#options.usage.touch(id, now);
+    return this.#admit(token, now);
+  }
+
   /** As `Authentication.assertStillValid`. */
   assertStillValid(caller: Caller, now: number): void {
     if (caller.kind === 'api_key') return;
     this.#assertNotEnded(caller.principal.id, caller.sandboxId);
     if (caller.expiresAt <= now) throw tokenEnded('EXPIRED');
+  }
+
+  /** Whether a text is the API key. */
+  isApiKey(text: string): boolean {
+    return this.#options.apiKey.callerOf(text) !== undefined;
   }
 
   /** The token's record changed: its next call reads it. Called after the store has it. */

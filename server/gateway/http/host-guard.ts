@@ -44,7 +44,7 @@ export class HostGuard {
 }
 
 /** The host in lower case, or why it is none that could be compared. */
-function hostOf(request: HttpRequest): string | DomainError {
+export function hostOf(request: HttpRequest): string | DomainError {
   const authority = 'authority' in request ? request.headers[':authority'] : undefined;
   const hosts = rawValues(request.rawHeaders, 'host');
   if (hosts.length > 1) return invalid('the request has more than one Host header');

@@ -15,6 +15,10 @@ export type HtmlPageOptions = {
   readonly formAction?: readonly string[];
   /** Default: `no-referrer`, which makes a form's POST carry `Origin: null`. */
   readonly referrerPolicy?: 'no-referrer' | 'same-origin';
+  /** Whether pages of every site may show it in a frame. Default: none may. */
+  readonly isFramable?: boolean;
+  /** When a browser loads it anew by itself, in seconds. Default: never. */
+  readonly refreshAfterSeconds?: number;
 };
 
 /** A page, ready to be sent. */
@@ -84,6 +88,7 @@ export function html(strings: TemplateStringsArray, ...values: readonly HtmlValu
 /** Makes a page in the look of all our pages: no scripts, no frames, works without JavaScript. */
 export function htmlPage(options: HtmlPageOptions): HtmlPage {
   const { title, body, referrerPolicy = 'no-referrer', formAction = [] } = options;
+  const { isFramable = false, refreshAfterSeconds } = options;
   const wrong = formAction.find((source) => !SOURCE.test(source));
   if (wrong !== undefined) throw new Error("formAction: is neither 'self' nor an origin");
   const document = html`<!doctype html>
@@ -108,10 +113,11 @@ ${body}
       'Content-Type': 'text/html; charset=utf-8',
       'Content-Security-Policy': [
         `default-src 'none'; style-src ${STYLE_SOURCE}; base-uri 'none'`,
-        `form-action ${formAction.join(' ') || "'none'"}; frame-ancestors 'none'`,
+        `form-action ${formAction.join(' ') || "'none'"}; frame-ancestors ${isFramable ? '*' : "'none'"}`,
       ].join('; '),
       'Referrer-Policy': referrerPolicy,
-      'Cross-Origin-Opener-Policy': 'same-origin',
+      ...(!isFramable && { 'Cross-Origin-Opener-Policy': 'same-origin' }),
+      ...(refreshAfterSeconds !== undefined && { Refresh: String(refreshAfterSeconds) }),
     },
     text: `${document}<style>${STYLE}</style>\n${content}`,
   };

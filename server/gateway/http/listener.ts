@@ -13,6 +13,7 @@ import type { Duplex } from 'node:stream';
 import { DomainError } from '../../core/domain-error.ts';
 import type { HttpHandler } from '../../rpc/connect-node.ts';
 import { carriedBy } from '../../rpc/reset.ts';
+import { onClientError } from './client-errors.ts';
 import { http2Options, limitHeaders, limitHttp2, MAX_HEADER_BYTES } from './http2-limits.ts';
 import { SilentConnections } from './silent-connections.ts';
 import { sniffHttp2 } from './sniff.ts';
@@ -89,7 +90,7 @@ export async function createListener(options: ListenerOptions): Promise<Listener
   };
   const servers = await listenOnAll(options, () => {
     const server = track(factory(), sockets, silent);
-    return server.on('upgrade', upgrade);
+    return server.on('upgrade', upgrade).on('clientError', onClientError);
   });
   let closed: Promise<void> | undefined;
   return {

@@ -12,9 +12,12 @@ export const MAX_SOCKETS_PER_SANDBOX = 256;
 /** The most large requests on their way into one sandbox at a time. One more ends with LIMIT_REACHED. */
 export const MAX_LARGE_ARRIVALS_PER_SANDBOX = 256;
 
-/** A call that enters a sandbox, or a WebSocket that carries calls. */
+/** The most requests and WebSockets of one sandbox's previews at a time. One more is answered with 503. */
+export const MAX_PREVIEW_REQUESTS_PER_SANDBOX = 1024;
+
+/** A call that enters a sandbox, a WebSocket that carries calls, or a request to a preview. */
 export type LiveCall = {
-  readonly kind: 'stream' | 'unary' | 'socket';
+  readonly kind: 'stream' | 'unary' | 'socket' | 'preview';
   readonly sandboxId: string;
   /** Id of the session token or API key that makes it. */
   readonly principalId: string;
@@ -62,7 +65,7 @@ export class LiveCallRegistry implements LiveCalls {
     return size;
   }
 
-  /** Registers a call until it leaves. A stream or WebSocket ends with EXPIRED when its token does. */
+  /** Registers a call until it leaves. All but unary ones end with EXPIRED when their token does. */
   open(call: LiveCall): CallPlace {
     const sandbox = this.#sandboxes.get(call.sandboxId) ?? newSandboxCalls();
     this.#sandboxes.set(call.sandboxId, sandbox);
@@ -132,6 +135,7 @@ function newSandboxCalls(): SandboxCalls {
     quotas: {
       stream: new Quota(MAX_STREAMS_PER_SANDBOX, 'streams into this sandbox'),
       unary: new Quota(MAX_UNARY_CALLS_PER_SANDBOX, 'calls at a time into this sandbox'),
+      preview: new Quota(MAX_PREVIEW_REQUESTS_PER_SANDBOX, 'requests to previews of this sandbox'),
       socket: new Quota(MAX_SOCKETS_PER_SANDBOX, 'WebSockets to this sandbox'),
     },
   };

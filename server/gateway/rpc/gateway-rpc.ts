@@ -1,6 +1,7 @@
 import type { ConnectRouter } from '@connectrpc/connect';
 import { AuthService } from '../../../gen/computesdk/v1/auth_service_pb.ts';
 import { MagicLinkService } from '../../../gen/computesdk/v1/magic_link_service_pb.ts';
+import { PreviewService } from '../../../gen/computesdk/v1/preview_service_pb.ts';
 import { SandboxService } from '../../../gen/computesdk/v1/sandbox_service_pb.ts';
 import { SessionTokenService } from '../../../gen/computesdk/v1/session_token_service_pb.ts';
 import type { Clock } from '../../core/clock.ts';
@@ -17,6 +18,7 @@ import { contextOf } from './call-context.ts';
 import { callGate } from './call-gate.ts';
 import { CallLog } from './call-log.ts';
 import { magicLinkService } from './magic-link-service.ts';
+import { type PreviewServiceOptions, previewService } from './preview-service.ts';
 import { sandboxService } from './sandbox-service.ts';
 import { sessionTokenService } from './session-token-service.ts';
 
@@ -26,6 +28,7 @@ export const GATEWAY_SERVICES = [
   SessionTokenService,
   MagicLinkService,
   AuthService,
+  PreviewService,
 ] as const;
 
 export type GatewayRpcOptions = {
@@ -36,6 +39,8 @@ export type GatewayRpcOptions = {
   readonly sandboxUrl: (sandboxId: string) => string;
   /** The address of a magic link's secret. */
   readonly linkUrl: (secret: string) => string;
+  readonly previewUrl: PreviewServiceOptions['previewUrl'];
+  readonly previewsUnavailable: PreviewServiceOptions['previewsUnavailable'];
   readonly clock: Clock;
   readonly logger: Logger;
   /** Registers the services that need no credential. */
@@ -76,7 +81,13 @@ function unaryRoutes(routes: (router: ConnectRouter) => void): FrameRoutes {
 function gatewayRoutes(
   options: Pick<
     GatewayRpcOptions,
-    'sandboxes' | 'access' | 'sandboxUrl' | 'linkUrl' | 'publicRoutes'
+    | 'sandboxes'
+    | 'access'
+    | 'sandboxUrl'
+    | 'linkUrl'
+    | 'previewUrl'
+    | 'previewsUnavailable'
+    | 'publicRoutes'
   >,
 ): (router: ConnectRouter) => void {
   const { access, linkUrl } = options;
@@ -85,6 +96,7 @@ function gatewayRoutes(
     router.service(SessionTokenService, sessionTokenService(access.tokens));
     router.service(MagicLinkService, magicLinkService({ links: access.links, linkUrl }));
     router.service(AuthService, authService(access));
+    router.service(PreviewService, previewService({ ...options, previews: access.previews }));
     options.publicRoutes?.(router);
   };
 }

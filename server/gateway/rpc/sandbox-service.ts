@@ -1,7 +1,11 @@
 import { create } from '@bufbuild/protobuf';
 import { durationMs, timestampFromMs } from '@bufbuild/protobuf/wkt';
 import type { ServiceImpl } from '@connectrpc/connect';
-import { SandboxSchema, SandboxStatus } from '../../../gen/computesdk/v1/sandbox_pb.ts';
+import {
+  PreviewVisibility,
+  SandboxSchema,
+  SandboxStatus,
+} from '../../../gen/computesdk/v1/sandbox_pb.ts';
 import type {
   CreateSandboxRequest,
   FindOrCreateSandboxRequest,
@@ -39,6 +43,8 @@ export function sandboxService(options: SandboxServiceOptions): ServiceImpl<type
       expiresAt: timestampFromMs(sandbox.expiresAt),
       driver: sandbox.driver,
       failure: sandbox.failure,
+      previews:
+        sandbox.previews === 'public' ? PreviewVisibility.PUBLIC : PreviewVisibility.PRIVATE,
     });
   return {
     async createSandbox(request, context) {
@@ -73,12 +79,13 @@ export function sandboxService(options: SandboxServiceOptions): ServiceImpl<type
 }
 
 function toCreate(request: CreateSandboxRequest | FindOrCreateSandboxRequest) {
-  const { requestId, name, namespace, metadata, timeout } = request;
+  const { requestId, name, namespace, metadata, timeout, previews } = request;
   return {
     requestId,
     name,
     namespace,
     metadata,
+    previews: previews === PreviewVisibility.PUBLIC ? ('public' as const) : ('private' as const),
     ...(timeout && { timeoutMs: durationMs(timeout) }),
   };
 }

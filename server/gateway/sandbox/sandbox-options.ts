@@ -7,6 +7,7 @@ import {
 } from '../../core/bounds.ts';
 import { invalidArgument } from '../../core/domain-error.ts';
 import { isId } from '../../core/id.ts';
+import type { PreviewVisibility } from './sandbox.ts';
 
 /** The longest name or namespace, in characters. */
 export const MAX_NAME_CHARS = 128;
@@ -29,6 +30,8 @@ export type CreateSandboxRequest = {
   readonly metadata: Metadata;
   /** Milliseconds. Absent: {@link DEFAULT_TIMEOUT_MS}. */
   readonly timeoutMs?: number;
+  /** Absent: private. */
+  readonly previews?: PreviewVisibility;
 };
 
 /** The request with its defaults filled in. Throws INVALID_ARGUMENT. */
@@ -39,6 +42,7 @@ export function checkCreate(request: CreateSandboxRequest): Required<CreateSandb
     namespace: checkNamespace(request.namespace),
     metadata: checkMetadata(request.metadata),
     timeoutMs: checkDuration('timeout', request.timeoutMs ?? DEFAULT_TIMEOUT_MS, LIFE),
+    previews: request.previews ?? 'private',
   };
 }
 

@@ -5,6 +5,7 @@ import { DomainError, invalidArgument } from '../../core/domain-error.ts';
 import { newId } from '../../core/id.ts';
 import type { Logger } from '../../core/log.ts';
 import type { AgentEndpoint, AgentSupervisor } from './agents.ts';
+import { MAX_SANDBOXES, sandboxOf } from './insertion.ts';
 import type { Insertion, Sandbox, SandboxStore } from './sandbox.ts';
 import { SandboxEnding } from './sandbox-ending.ts';
 import type { SandboxFiles } from './sandbox-files.ts';
@@ -18,9 +19,6 @@ import {
 } from './sandbox-options.ts';
 import type { SandboxRegistry } from './sandbox-registry.ts';
 import { chooseUids, type UidOptions } from './uid-choice.ts';
-
-/** Sandboxes that there may be at once, those being destroyed included. Above it creation fails with LIMIT_REACHED. */
-export const MAX_SANDBOXES = 1000;
 
 /** The API key that acts, and the workspace it acts for. */
 export type Owner = {
@@ -157,6 +155,12 @@ export class Sandboxes {
     return this.#options.registry.get(sandboxId)?.name || sandboxId;
   }
 
+  /** Whether a live sandbox shows its ports to whoever knows their addresses. */
+  isPublic(sandboxId: string): boolean {
+    const sandbox = this.#options.registry.get(sandboxId);
+    return sandbox?.previews === 'public' && this.#isLive(sandbox);
+  }
+
   /** Throws NOT_FOUND unless the workspace has this sandbox. */
   requireSandbox(sandboxId: string, workspaceId: string): void {
     this.#require(sandboxId, workspaceId);
@@ -197,12 +201,12 @@ export class Sandboxes {
     how: { method: string; findByName: boolean },
   ): Promise<Insertion> {
     const { store, clock, driver } = this.#options;
-    const { requestId, name, namespace, metadata, timeoutMs } = checkCreate(request);
+    const { requestId, name, namespace, metadata, timeoutMs, previews } = checkCreate(request);
     const id = newId('sbx');
     const uids = await chooseUids(id, this.#options);
     const createdAt = clock.now();
     const insertion = await store.insert({
-      ...{ id, name, namespace, metadata, driver, createdAt },
+      ...{ id, name, namespace, metadata, driver, createdAt, previews },
       workspaceId: owner.workspaceId,
       expiresAt: createdAt + timeoutMs,
       request: { principalId: owner.principalId, method: how.method, requestId },
@@ -249,38 +253,13 @@ export class Sandboxes {
 
   #require(sandboxId: string, workspaceId: string): Sandbox {
     const sandbox = this.#options.registry.get(checkSandboxId(sandboxId));
-    // One whose time is over is gone for its owner, although ending it takes a moment.
-    const isLive =
-      sandbox && sandbox.status !== 'destroying' && sandbox.expiresAt > this.#options.clock.now();
-    if (isLive && sandbox.workspaceId === workspaceId) return sandbox;
+    if (sandbox?.workspaceId === workspaceId && this.#isLive(sandbox)) return sandbox;
     throw notFound(sandboxId);
   }
-}
 
-function sandboxOf(insertion: Insertion): Sandbox {
-  switch (insertion.kind) {
-    case 'created':
-    case 'repeated':
-    case 'found':
-      return insertion.sandbox;
-    case 'gone':
-      throw new DomainError(
-        'DESTROYED',
-        'requestId: the sandbox that this request made was destroyed',
-        {
-          field: 'requestId',
-        },
-      );
-    case 'limit':
-      throw new DomainError(
-        'LIMIT_REACHED',
-        `there are ${MAX_SANDBOXES} sandboxes, the most there can be: destroy some`,
-      );
-    case 'no_uid':
-      throw new DomainError(
-        'LIMIT_REACHED',
-        'no host uid is free for another sandbox: destroy some, or widen COMPUTESDK_UID_RANGE',
-      );
+  /** One whose time is over is gone for its owner, although ending it takes a moment. */
+  #isLive({ status, expiresAt }: Sandbox): boolean {
+    return status !== 'destroying' && expiresAt > this.#options.clock.now();
   }
 }
 

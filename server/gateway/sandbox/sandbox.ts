@@ -6,6 +6,9 @@ import type { Metadata, Page } from '../../core/bounds.ts';
  */
 export type SandboxStatus = 'running' | 'failed' | 'destroying';
 
+/** Who may see what the ports of a sandbox serve: who has a credential, or who knows the address. */
+export type PreviewVisibility = 'private' | 'public';
+
 /** All that is kept of a sandbox. Times are milliseconds since the epoch. */
 export type Sandbox = {
   /** Orders sandboxes by creation; only grows. */
@@ -30,6 +33,7 @@ export type Sandbox = {
   readonly previousBootIds: readonly string[];
   /** The driver's handle of the box started last. */
   readonly handle: string | null;
+  readonly previews: PreviewVisibility;
 };
 
 /** Host uids that a new box may have. */
@@ -53,6 +57,8 @@ export type NewSandbox = Pick<
     readonly method: string;
     readonly requestId: string;
   };
+  /** Absent: private. */
+  readonly previews?: PreviewVisibility;
   /** Host uids to choose from. Absent: none is needed. */
   readonly uids?: UidChoice;
   /** The most sandboxes there may be. */

@@ -111,6 +111,21 @@ const MIGRATIONS: readonly (readonly string[])[] = [
       WHEN OLD.ended_at IS NULL
       BEGIN INSERT INTO token_endings (token_id, reason) VALUES (OLD.id, 'REVOKED'); END`,
   ],
+  [
+    `ALTER TABLE sandboxes ADD COLUMN previews TEXT NOT NULL DEFAULT 'private'`,
+    `CREATE TABLE preview_passes (
+      sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+      hash TEXT NOT NULL UNIQUE,
+      kind TEXT NOT NULL,
+      sandbox_id TEXT NOT NULL,
+      port INTEGER NOT NULL,
+      principal_id TEXT NOT NULL,
+      expires_at INTEGER NOT NULL,
+      access_expires_at INTEGER NOT NULL
+    ) STRICT`,
+    `CREATE INDEX preview_passes_by_sandbox ON preview_passes (sandbox_id, kind, sequence)`,
+    `CREATE INDEX preview_passes_by_expiry ON preview_passes (expires_at)`,
+  ],
 ];
 
 /** Brings the database to the newest schema, each step in one transaction. */

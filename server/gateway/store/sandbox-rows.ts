@@ -140,6 +140,7 @@ async function insertOnce(transaction: Kysely<Tables>, sandbox: NewSandbox): Pro
       created_at: sandbox.createdAt,
       expires_at: sandbox.expiresAt,
       previous_boot_ids: '[]',
+      previews: sandbox.previews ?? 'private',
     })
     .returningAll()
     .executeTakeFirstOrThrow();
@@ -208,5 +209,6 @@ function fromRow(row: Row): Sandbox {
     bootId: row.boot_id,
     previousBootIds: JSON.parse(row.previous_boot_ids),
     handle: row.handle,
+    previews: row.previews,
   };
 }

@@ -13,6 +13,7 @@ export type Tables = {
   browser_sessions: BrowserSessionTable;
   browser_grants: BrowserGrantTable;
   token_endings: TokenEndingTable;
+  preview_passes: PreviewPassTable;
 };
 
 type InstallationTable = { id: string; created_at: number };
@@ -57,6 +58,7 @@ export type SandboxTable = {
   /** JSON array, newest first. */
   previous_boot_ids: string;
   handle: string | null;
+  previews: Generated<'private' | 'public'>;
 };
 
 export type SessionTokenTable = {
@@ -114,6 +116,21 @@ type BrowserGrantTable = {
   session_sequence: number;
   sandbox_id: string;
   token_id: string;
+};
+
+/** What opens a preview: a ticket, which becomes a cookie when it is used. */
+type PreviewPassTable = {
+  sequence: Generated<number>;
+  /** SHA-256 of the ticket's or the cookie's text, in hexadecimal. */
+  hash: string;
+  kind: 'ticket' | 'cookie';
+  sandbox_id: string;
+  port: number;
+  /** The session token or API key that asked for it. */
+  principal_id: string;
+  expires_at: number;
+  /** When the cookie ends that the ticket becomes, or is. */
+  access_expires_at: number;
 };
 
 /** Written by triggers, read by the change feed. */

@@ -3,6 +3,7 @@ import { BrowserSessionRows } from './browser-session-rows.ts';
 import { IdentityRows } from './identity-rows.ts';
 import { MagicLinkRows } from './magic-link-rows.ts';
 import { migrate, requireNewestSchema } from './migrations.ts';
+import { PreviewPassRows } from './preview-pass-rows.ts';
 import { SandboxRows } from './sandbox-rows.ts';
 import type { Tables } from './schema.ts';
 import { SessionTokenRows } from './session-token-rows.ts';
@@ -18,6 +19,7 @@ export class Store {
   readonly magicLinks: MagicLinkRows;
   readonly browserSessions: BrowserSessionRows;
   readonly tokenEndings: TokenEndings;
+  readonly previewPasses: PreviewPassRows;
   readonly #connection: SqliteConnection;
   readonly #database: Kysely<Tables>;
 
@@ -30,6 +32,7 @@ export class Store {
     this.magicLinks = new MagicLinkRows(this.#database);
     this.browserSessions = new BrowserSessionRows(this.#database);
     this.tokenEndings = new TokenEndings(this.#database, connection);
+    this.previewPasses = new PreviewPassRows(this.#database);
   }
 
   /**

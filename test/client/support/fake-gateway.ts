@@ -10,6 +10,7 @@ import type { TokenFunction } from '../../../client/connection/token-function.ts
 import { Sandbox } from '../../../client/sandbox.ts';
 import { AuthService } from '../../../gen/computesdk/v1/auth_service_pb.ts';
 import { ErrorReason } from '../../../gen/computesdk/v1/error_pb.ts';
+import { PreviewService } from '../../../gen/computesdk/v1/preview_service_pb.ts';
 import { SignalService } from '../../../gen/computesdk/v1/signal_service_pb.ts';
 import { TerminalStatus } from '../../../gen/computesdk/v1/terminal_pb.ts';
 import { TerminalService } from '../../../gen/computesdk/v1/terminal_service_pb.ts';
@@ -130,6 +131,9 @@ export class FakeGateway {
           this.end(refusal(Code.Unauthenticated, ErrorReason.REVOKED));
           return {};
         },
+      });
+      router.service(PreviewService, {
+        createPreviewUrl: ({ port }) => ({ url: `http://${port}-sbx1.gateway.test/` }),
       });
       router.service(SignalService, this.events.service());
       router.service(TerminalService, {

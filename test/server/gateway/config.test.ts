@@ -176,6 +176,7 @@ describe('addresses', () => {
       appOrigin: 'http://localhost:4321',
       allowedOrigins: ['http://localhost:4321'],
       allowedHosts: ['localhost:4321'],
+      previewDomain: 'localhost',
     });
     const settings = {
       COMPUTESDK_PUBLIC_URL: 'https://a.example',
@@ -186,6 +187,7 @@ describe('addresses', () => {
       appOrigin: 'https://b.example',
       allowedOrigins: ['https://b.example'],
       allowedHosts: ['a.example'],
+      previewDomain: 'localhost',
     });
     const tls = { COMPUTESDK_TLS_CERT: 'c', COMPUTESDK_TLS_KEY: 'k' };
     expect(resolveAddresses(read(tls), 4321).publicUrl).toBe('https://localhost:4321');

@@ -8,6 +8,7 @@ import { SCOPES, type Scope } from '../../../../server/core/principal.ts';
 import type { Access } from '../../../../server/gateway/auth/authorize.ts';
 import { GATEWAY_SERVICES } from '../../../../server/gateway/rpc/gateway-rpc.ts';
 import { accessOf } from '../../../../server/gateway/rpc/method-access.ts';
+import { previewSecrets } from '../support/preview-secrets.ts';
 import { PLAIN_LINK, sessionHeader, signIn } from '../support/sign-in.ts';
 import { API_KEY, NEVER, PLAIN_SANDBOX, PLAIN_TOKEN } from '../support/test-core.ts';
 import { type TestFront, testFront } from '../support/test-front.ts';
@@ -36,6 +37,10 @@ const CREDENTIALS = {
   orphanToken: () => 'DESTROYED',
   linkSecret: () => 'UNAUTHENTICATED',
   linkSecretAsCookie: () => 'UNAUTHENTICATED',
+  previewTicket: () => 'UNAUTHENTICATED',
+  previewTicketAsCookie: () => 'UNAUTHENTICATED',
+  previewCookie: () => 'UNAUTHENTICATED',
+  previewCookieAsCookie: () => 'UNAUTHENTICATED',
   linkSession: (access) => (access.kind === 'api_key' ? 'PERMISSION_DENIED' : 'let in'),
   linkSessionWithoutOrigin: () => 'ORIGIN_NOT_ALLOWED',
   foreignLinkSession: () => 'UNAUTHENTICATED',
@@ -88,10 +93,15 @@ async function headersOf(
     await browser(made.own),
   ];
   await tokens.revoke(owner, { sandboxId: made.own, tokenId: revoked.token.id });
+  const preview = await previewSecrets(front, made.own, made.texts['ownToken']);
   const headers = new Map<Credential, Readonly<Record<string, string>>>([
     ['none', {}],
     ['linkSecret', { authorization: `Bearer ${unused.secret}` }],
     ['linkSecretAsCookie', { cookie: sessionHeader(unused.secret), origin: url }],
+    ['previewTicket', { authorization: `Bearer ${preview.ticket}` }],
+    ['previewTicketAsCookie', { cookie: sessionHeader(preview.ticket), origin: url }],
+    ['previewCookie', { authorization: `Bearer ${preview.cookie}` }],
+    ['previewCookieAsCookie', { cookie: sessionHeader(preview.cookie), origin: url }],
     ['linkSession', { cookie: own.header, origin: url }],
     ['linkSessionWithoutOrigin', { cookie: own.header }],
     ['foreignLinkSession', { cookie: foreign.header, origin: url }],

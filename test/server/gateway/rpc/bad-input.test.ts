@@ -246,6 +246,7 @@ describe('the services', () => {
       createdAt: iso(clock.now()),
       expiresAt: iso(clock.now() + 60_000),
       driver: 'fake',
+      previews: 'PREVIEW_VISIBILITY_PRIVATE',
     });
     const found = await post(
       '/computesdk.v1.SandboxService/FindSandbox',

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { DomainError } from '../../../../server/core/domain-error.ts';
 import { newId } from '../../../../server/core/id.ts';
 import { busyUids } from '../../../../server/driver/busy-uids.ts';
-import { MAX_SANDBOXES } from '../../../../server/gateway/sandbox/sandbox-service.ts';
+import { MAX_SANDBOXES } from '../../../../server/gateway/sandbox/insertion.ts';
 import { NEVER, PLAIN_SANDBOX, testCore } from '../support/test-core.ts';
 import { testDirectory } from '../support/test-store.ts';
 

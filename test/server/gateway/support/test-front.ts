@@ -22,7 +22,13 @@ export async function testFront(options: { readonly trustedProxies?: readonly st
   const url = `http://127.0.0.1:${listener.port}`;
   const front = createFront({
     ...core,
-    addresses: { publicUrl: url, appOrigin: url, allowedOrigins: [url], allowedHosts: [] },
+    addresses: {
+      publicUrl: url,
+      appOrigin: url,
+      allowedOrigins: [url],
+      allowedHosts: [],
+      previewDomain: 'localhost',
+    },
     clients: new ClientAddresses(options.trustedProxies ?? []),
     publicKeys: () => core.signer.publicKeys(),
     webFiles: undefined,
