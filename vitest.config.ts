@@ -7,11 +7,13 @@ const WIDE = [
   'test/client/**/*.e2e.test.ts',
   'test/server/driver/**/*.e2e.test.ts',
   'test/web/**/*.e2e.test.ts',
-  'test/e2e/{bad-input,canaries,fallback,forged-tokens,hostile-sandbox,isolation,liveness}.test.ts',
-  'test/e2e/{magic-links,magic-links-browser,many-streams,previews,protocols}.test.ts',
+  'test/e2e/{bad-input,bad-requests,canaries,cut-creations,cut-mutants,fallback}.test.ts',
+  'test/e2e/{forged-tokens,hostile-sandbox,isolation,liveness,magic-links}.test.ts',
+  'test/e2e/{magic-links-browser,many-streams,previews,protocols,quick-start}.test.ts',
+  'test/e2e/{recorded-sandbox,redirects,signal-latency,signals,signals-shared-network}.test.ts',
+  'test/e2e/{store-kills,token-refresh,watchers}.test.ts',
   'test/e2e/preview-*.test.ts',
-  'test/e2e/{quick-start,recorded-sandbox,redirects,signal-latency,signals,watchers}.test.ts',
-  'test/tooling/{layers,process-search,promises,proto-index,readme}.test.ts',
+  'test/tooling/{bench,layers,process-search,promises,proto-index,readme}.test.ts',
 ];
 
 const isSoak = process.env['COMPUTESDK_SOAK'] === '1';
@@ -47,7 +49,7 @@ export default defineConfig({
           name: 'wide',
           include: WIDE,
           // The soak has the bounds of an idle machine.
-          maxWorkers: isSoak ? 1 : 2,
+          maxWorkers: isSoak ? 1 : 3,
           sequence: { groupOrder: 1 },
         },
       },
