@@ -145,12 +145,22 @@ async function end(why: string): Promise<void> {
 
 /** Ends this process as soon as the calls that run are answered, and soon in any case. */
 function exit(): void {
-  setTimeout(() => process.exit(0), EXIT_MS).unref();
-  server.close(() => process.exit(0));
+  setTimeout(leave, EXIT_MS).unref();
+  server.close(leave);
   setImmediate(() => {
     ending.abort();
     server.closeIdleConnections();
   });
+}
+
+/**
+ * Ends this process. Node.js waits for its own threads when it exits, and now and then for ever; there
+ * is nothing to be saved here that it would wait for.
+ */
+function leave(): void {
+  process.kill(process.pid, 'SIGKILL');
+  // The first process of a box cannot kill itself.
+  process.exit(0);
 }
 
 /** The command in the box is a convenience: whatever keeps it from being made is no reason to fail. */
