@@ -47,6 +47,10 @@ export class FrameSocket {
   readonly #parts: FrameSocketParts;
   readonly #webSocket: WebSocket;
   readonly #calls = new Map<number, SocketCall>();
+  /** What each of the calls is made with. */
+  readonly #credentials = new Map<SocketCall, string | undefined>();
+  /** The credential that was last answered as a good one. */
+  #accepted: string | undefined;
   readonly #outflow = new Outflow();
   readonly #watch: Watch;
   readonly #openTimer: Timer;
@@ -66,6 +70,7 @@ export class FrameSocket {
   constructor(parts: FrameSocketParts) {
     this.#parts = parts;
     this.#authorization = parts.authorization;
+    this.#accepted = parts.authorization;
     const hello = { authorization: parts.authorization ?? '' };
     this.#waiting?.push(encodeFrame(CONNECTION_STREAM, { case: 'hello', value: hello }));
     this.#watch = new Watchdog(parts.clock, () => this.#ping()).watch({
@@ -110,6 +115,7 @@ export class FrameSocket {
     this.#idleTimer?.clear();
     this.#idleTimer = undefined;
     this.#calls.set(stream, call);
+    this.#credentials.set(call, authorization);
     if (authorization !== this.#authorization) {
       this.#authorization = authorization;
       const credential = { authorization: authorization ?? '' };
@@ -156,7 +162,10 @@ export class FrameSocket {
     }
     if (stream > this.#lastStream) throw new Error('a frame is for a call that was never made');
     // Calls that are over here may still be answered.
-    const isFine = this.#calls.get(stream)?.take(body) ?? true;
+    const call = this.#calls.get(stream);
+    const isAnswer = body.case === 'head' || (body.case === 'end' && !body.value.error);
+    if (call && isAnswer) this.#accepted = this.#credentials.get(call);
+    const isFine = call?.take(body) ?? true;
     if (!isFine) throw new Error(`a call got what it must not: ${body.case}`);
   }
 
@@ -195,6 +204,8 @@ export class FrameSocket {
   }
 
   #onCallEnd(stream: number): void {
+    const call = this.#calls.get(stream);
+    if (call) this.#credentials.delete(call);
     this.#calls.delete(stream);
     if (this.#calls.size > 0 || this.#isEnded) return;
     if (this.#isRetired) this.close();
@@ -226,7 +237,11 @@ export class FrameSocket {
     const { clock, onEnd } = this.#parts;
     const openMs = this.#openedAt === undefined ? 0 : clock.now() - this.#openedAt;
     onEnd({ wasOpen: this.#openedAt !== undefined, openMs, isOrderly, error });
-    for (const call of this.#calls.values()) call.fail(error);
+    // A credential that ended says nothing of one that came after it.
+    const later = error.code === Code.Unauthenticated ? unavailable(error.rawMessage) : error;
+    for (const call of this.#calls.values()) {
+      call.fail(this.#credentials.get(call) === this.#accepted ? error : later);
+    }
     this.#calls.clear();
   }
 }

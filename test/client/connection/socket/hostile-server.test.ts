@@ -65,6 +65,20 @@ it('more than a call may be sent ends the connection', async () => {
   expect(await outcome).toMatchObject({ code: Code.DataLoss });
 });
 
+it('the end of a credential is no news about one that came after it', async () => {
+  const pair = await opened();
+  const before = pair.socket.open('Bearer test', { method: '/a.B/C' });
+  const after = pair.socket.open('Bearer renewed', { method: '/a.B/C' });
+  const outcomes = [before, after].map(({ answer }) => answer.catch(ConnectError.from));
+  const error = { code: Code.Unauthenticated, message: 'the session token has expired' };
+  pair.answer(encodeFrame(0, { case: 'ended', value: { error } }));
+  expect(await Promise.all(outcomes)).toMatchObject([
+    { code: Code.Unauthenticated, isWireError: true },
+    // As if the network had failed: it is made again.
+    { code: Code.Unavailable, isWireError: false },
+  ]);
+});
+
 it('a header that is none ends the connection, and every call on it', async () => {
   const pair = await opened();
   const call = pair.socket.open('Bearer test', { method: '/a.B/C' });
