@@ -29,6 +29,9 @@ export type TerminalParts = {
   readonly created?: { readonly readerId: string; readonly writerId: string };
 };
 
+/** What a stream is told of a terminal that was destroyed while it was cut. */
+const GONE: ReadonlySet<string> = new Set(['destroyed', 'not_found']);
+
 /**
  * A shell in a sandbox, on a pseudo terminal or on pipes. It belongs to the sandbox: connections
  * come and go, the program runs on, and nothing is lost or typed twice in between.
@@ -59,6 +62,7 @@ export class Terminal {
   /** Whether the exit was read, after all output, and so may be told. */
   #isExitTold = false;
   /** Why the terminal is over for this client, told once. */
+  #isDestroying = false;
   #finalCode: SandboxErrorCode | undefined;
 
   /** @internal */
@@ -175,11 +179,13 @@ export class Terminal {
   /** Ends every process of the terminal and forgets it. Listeners get `exit`. Idempotent. */
   async destroy(options: SignalOption = {}): Promise<void> {
     const { client, connection } = this.#context;
-    const request = { terminalId: this.id };
-    await connection.call(
-      (attempt) => client.destroyTerminal(request, { signal: attempt }),
-      options,
-    );
+    const destroy = (signal: AbortSignal) =>
+      client.destroyTerminal({ terminalId: this.id }, { signal });
+    this.#isDestroying = true;
+    await connection.call(destroy, options).catch((error: unknown) => {
+      this.#isDestroying = false;
+      throw error;
+    });
   }
 
   /**
@@ -278,6 +284,7 @@ export class Terminal {
       this.#input.end(error);
       // Reader and writer both learn of the end; it is told once, and not to who caused it.
       if (this.#finalCode === error.code || error.code === 'closed') return;
+      if (this.#isDestroying && GONE.has(error.code)) return;
       this.#finalCode = error.code;
     }
     this.#emitter.emit('error', error);
