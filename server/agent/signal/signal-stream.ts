@@ -1,6 +1,6 @@
 import type { Clock } from '../../core/clock.ts';
-import { deferred } from '../../core/deferred.ts';
 import type { DomainError } from '../../core/domain-error.ts';
+import { QuietTime } from '../../core/quiet-time.ts';
 import type { GapReason, OpenPort, Signal, SignalEvent } from './events.ts';
 import type { SignalLimits } from './limits.ts';
 import type { SignalLog } from './signal-log.ts';
@@ -34,8 +34,7 @@ export class SignalStream {
   #cursor: number;
   /** Whether the open ports are told once the reader has caught up. */
   #arePortsDue: boolean;
-  #handedAt: number;
-  #wake: (() => void) | undefined;
+  readonly #quiet: QuietTime;
   #isClosed = false;
   #error: DomainError | undefined;
 
@@ -44,7 +43,7 @@ export class SignalStream {
     this.#options = options;
     this.#cursor = cursor;
     this.#arePortsDue = options.wantsPorts || foreignCursor !== undefined;
-    this.#handedAt = options.clock.monotonic();
+    this.#quiet = new QuietTime(options.clock, options.limits.signalKeepAliveMs);
     const { id: readerId } = reader;
     this.#preamble.push({ type: 'ready', incarnation, cursor, replayUntil: log.end, readerId });
     if (foreignCursor !== undefined)
@@ -57,10 +56,10 @@ export class SignalStream {
   async *events(): AsyncGenerator<SignalEvent, void, undefined> {
     try {
       while (!this.#isClosed) {
-        const event = this.#next() ?? (await this.#wait());
+        const event = this.#next() ?? (await this.#quiet.wait());
         if (!event) continue;
         yield event;
-        this.#handedAt = this.#options.clock.monotonic();
+        this.#quiet.onSpoken();
       }
       if (this.#error) throw this.#error;
     } finally {
@@ -70,7 +69,7 @@ export class SignalStream {
 
   /** Looks again whether there is something to read. */
   wake(): void {
-    this.#wake?.();
+    this.#quiet.wake();
   }
 
   /** Ends the stream. Idempotent. */
@@ -104,18 +103,5 @@ export class SignalStream {
     this.#cursor = to;
     this.#arePortsDue = true;
     return { type: 'gap', from, to, reason };
-  }
-
-  /** Resolves when woken, or with a keep-alive when the connection got nothing for a while. */
-  async #wait(): Promise<SignalEvent | undefined> {
-    const { clock, limits } = this.#options;
-    const woken = deferred<SignalEvent | undefined>();
-    const delay = this.#handedAt + limits.signalKeepAliveMs - clock.monotonic();
-    const timer = clock.setTimer(() => woken.resolve({ type: 'keepAlive' }), delay);
-    this.#wake = () => woken.resolve(undefined);
-    const event = await woken.promise;
-    timer.clear();
-    this.#wake = undefined;
-    return event;
   }
 }

@@ -1,7 +1,7 @@
 import type { ByteLog, LogItem, LogPosition } from '../../core/byte-log.ts';
 import type { Clock, Timer } from '../../core/clock.ts';
-import { deferred } from '../../core/deferred.ts';
 import { DomainError } from '../../core/domain-error.ts';
+import { QuietTime } from '../../core/quiet-time.ts';
 import type { SharedBuffers } from '../../core/shared-buffers.ts';
 import type { TerminalEvent } from './events.ts';
 import type { TerminalLimits } from './limits.ts';
@@ -50,15 +50,13 @@ export class ReaderStream {
    * skipped since, as that was never sent. Only grows.
    */
   #windowStart: number;
-  #wake: (() => void) | undefined;
   /** Since when an event is being handed to the connection. */
   #handingSince: number | undefined;
   /** Since when nothing may be sent before an acknowledgement. */
   #windowFullSince: number | undefined;
   /** Where the output begins that is being handed to the connection, in a borrowed buffer. */
   #borrowedAt: number | undefined;
-  /** When the connection took its last event. */
-  #handedAt: number;
+  readonly #quiet: QuietTime;
   #stallTimer: Timer;
   #closed = false;
   #error: DomainError | undefined;
@@ -68,7 +66,7 @@ export class ReaderStream {
     this.#options = options;
     this.#position = source.log.positionAt(cursor);
     this.#windowStart = cursor;
-    this.#handedAt = options.clock.monotonic();
+    this.#quiet = new QuietTime(options.clock, options.limits.keepAliveMs);
     const ready = {
       type: 'ready',
       cursor,
@@ -99,7 +97,7 @@ export class ReaderStream {
   async *events(): AsyncGenerator<TerminalEvent, void, undefined> {
     try {
       while (!this.#closed) {
-        const event = this.#next() ?? (await this.#wait());
+        const event = this.#next() ?? (await this.#quiet.wait());
         if (!event) continue;
         this.#handingSince = this.#options.clock.monotonic();
         yield event;
@@ -116,7 +114,7 @@ export class ReaderStream {
 
   /** Looks again whether there is something to read. With a full window only an acknowledgement is news. */
   wake(): void {
-    if (this.#windowFullSince === undefined || this.#closed) this.#wake?.();
+    if (this.#windowFullSince === undefined || this.#closed) this.#quiet.wake();
   }
 
   /** The reader has processed everything before its cursor. */
@@ -189,26 +187,13 @@ export class ReaderStream {
   }
 
   #handed(): void {
-    const { acknowledges, reader, clock, onMoved } = this.#options;
-    this.#handedAt = clock.monotonic();
+    const { acknowledges, reader, onMoved } = this.#options;
+    this.#quiet.onSpoken();
     this.#giveBack({ isLost: false });
     this.#handingSince = undefined;
     if (acknowledges || this.#closed) return;
     reader.cursor = this.#position.cursor;
     onMoved();
-  }
-
-  /** Resolves when woken, or with a keep-alive when the connection got nothing for a while. */
-  async #wait(): Promise<TerminalEvent | undefined> {
-    const woken = deferred<TerminalEvent | undefined>();
-    const { clock, limits } = this.#options;
-    const delay = this.#handedAt + limits.keepAliveMs - clock.monotonic();
-    const timer = clock.setTimer(() => woken.resolve({ type: 'keepAlive' }), delay);
-    this.#wake = () => woken.resolve(undefined);
-    const event = await woken.promise;
-    timer.clear();
-    this.#wake = undefined;
-    return event;
   }
 
   #watchStall(delayMs: number): Timer {

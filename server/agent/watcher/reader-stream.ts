@@ -1,6 +1,6 @@
 import type { Clock, Timer } from '../../core/clock.ts';
-import { deferred } from '../../core/deferred.ts';
 import { DomainError } from '../../core/domain-error.ts';
+import { QuietTime } from '../../core/quiet-time.ts';
 import type { GapReason, WatcherEvent } from './events.ts';
 import type { WatcherLimits } from './limits.ts';
 import { LogCursor } from './log-cursor.ts';
@@ -28,11 +28,9 @@ export class ReaderStream {
   readonly #cursor: LogCursor;
   #ready: WatcherEvent | undefined;
   #gapReason: GapReason;
-  #wake: (() => void) | undefined;
   /** Since when an event is being handed to the connection. */
   #handingSince: number | undefined;
-  /** When the connection took its last event. */
-  #handedAt: number;
+  readonly #quiet: QuietTime;
   #stallTimer: Timer;
   #isClosed = false;
   #error: DomainError | undefined;
@@ -43,7 +41,7 @@ export class ReaderStream {
     this.#gapReason = options.gapReason;
     this.#cursor = new LogCursor({ log, limits, cursor, gapReason: () => this.#gapReason });
     this.#ready = { type: 'ready', incarnation, cursor, replayUntil: log.end, readerId };
-    this.#handedAt = clock.monotonic();
+    this.#quiet = new QuietTime(clock, limits.watcherKeepAliveMs);
     this.#stallTimer = this.#watchStall(limits.watcherStallMs);
   }
 
@@ -56,7 +54,7 @@ export class ReaderStream {
         this.#handingSince = this.#options.clock.monotonic();
         yield event;
         this.#handingSince = undefined;
-        this.#handedAt = this.#options.clock.monotonic();
+        this.#quiet.onSpoken();
         if (event.type === 'gap' && event.reason !== 'OVERFLOW') this.#gapReason = 'SLOW_READER';
         if (event.type === 'destroyed') return;
       }
@@ -68,7 +66,7 @@ export class ReaderStream {
 
   /** Looks again whether there is something to read. */
   wake(): void {
-    this.#wake?.();
+    this.#quiet.wake();
   }
 
   /** Ends the stream. Idempotent. */
@@ -90,20 +88,7 @@ export class ReaderStream {
     if (end) return { type: 'destroyed', cursor: this.#cursor.position, end };
     // Who has come this far was fast enough.
     this.#gapReason = 'SLOW_READER';
-    return this.#wait();
-  }
-
-  /** Resolves when woken, or with a keep-alive when the connection got nothing for a while. */
-  async #wait(): Promise<WatcherEvent | undefined> {
-    const woken = deferred<WatcherEvent | undefined>();
-    const { clock, limits } = this.#options;
-    const delayMs = this.#handedAt + limits.watcherKeepAliveMs - clock.monotonic();
-    const timer = clock.setTimer(() => woken.resolve({ type: 'keepAlive' }), delayMs);
-    this.#wake = () => woken.resolve(undefined);
-    const event = await woken.promise;
-    timer.clear();
-    this.#wake = undefined;
-    return event;
+    return this.#quiet.wait();
   }
 
   #watchStall(delayMs: number): Timer {
