@@ -11,7 +11,7 @@ const WIDE = [
   'test/e2e/{forged-tokens,hostile-sandbox,isolation,liveness,magic-links}.test.ts',
   'test/e2e/{magic-links-browser,many-streams,previews,protocols,quick-start}.test.ts',
   'test/e2e/{recorded-sandbox,redirects,signal-latency,signals,signals-shared-network}.test.ts',
-  'test/e2e/{store-kills,watchers}.test.ts',
+  'test/e2e/store-kills.test.ts',
   'test/e2e/preview-*.test.ts',
   'test/tooling/{bench,layers,process-search,promises,proto-index,readme}.test.ts',
 ];
