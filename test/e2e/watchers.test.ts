@@ -127,6 +127,8 @@ describe('what changes carry', () => {
     renameSync(join(host, 'backed-up'), join(host, 'backed-up~'));
     write('backed-up', 'after');
     rmSync(join(host, 'backed-up~'));
+    // What is taken away is told later than what is added, in case it comes back.
+    for (const name of ['saved', 'backed-up']) await changeOf(heard, `${path}/${name}`);
     write('last', '');
     await changeOf(heard, `${path}/last`);
     const seen = heard.changes.map(({ event, path: at, content }) =>
