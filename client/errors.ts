@@ -1,6 +1,11 @@
 import { durationMs } from '@bufbuild/protobuf/wkt';
 import { Code, ConnectError } from '@connectrpc/connect';
-import { ErrorDetailSchema, ErrorReason } from '../gen/computesdk/v1/error_pb.ts';
+import { codeToString } from '@connectrpc/connect/protocol-connect';
+import {
+  ErrorDetailSchema,
+  type ErrorReason,
+  ErrorReasonSchema,
+} from '../gen/computesdk/v1/error_pb.ts';
 
 /**
  * What went wrong, for a program to branch on.
@@ -101,49 +106,12 @@ export class SandboxError extends Error {
   }
 }
 
-/** The one table from what travels to what the caller sees: the reason first, else the status. */
-const BY_REASON: Readonly<Partial<Record<number, SandboxErrorCode>>> = {
-  [ErrorReason.INVALID_ARGUMENT]: 'invalid_argument',
-  [ErrorReason.NOT_FOUND]: 'not_found',
-  [ErrorReason.UNAUTHENTICATED]: 'unauthenticated',
-  [ErrorReason.PERMISSION_DENIED]: 'permission_denied',
-  [ErrorReason.REVOKED]: 'revoked',
-  [ErrorReason.EXPIRED]: 'expired',
-  [ErrorReason.DESTROYED]: 'destroyed',
-  [ErrorReason.LIMIT_REACHED]: 'limit_reached',
-  [ErrorReason.RATE_LIMITED]: 'rate_limited',
-  [ErrorReason.LOST]: 'lost',
-  [ErrorReason.AGENT_UNAVAILABLE]: 'agent_unavailable',
-  [ErrorReason.SANDBOX_FAILED]: 'sandbox_failed',
-  [ErrorReason.WRITER_EXPIRED]: 'writer_expired',
-  [ErrorReason.EXITED]: 'exited',
-  [ErrorReason.SPAWN_FAILED]: 'spawn_failed',
-  [ErrorReason.CURSOR_OUT_OF_RANGE]: 'cursor_out_of_range',
-  [ErrorReason.TOO_LARGE]: 'too_large',
-  [ErrorReason.SLOW_READER]: 'slow_reader',
-  [ErrorReason.BAD_SANDBOX_RESPONSE]: 'bad_sandbox_response',
-  [ErrorReason.SHUTTING_DOWN]: 'shutting_down',
-  [ErrorReason.ORIGIN_NOT_ALLOWED]: 'origin_not_allowed',
-  [ErrorReason.INTERNAL]: 'internal',
-  [ErrorReason.CONFLICT]: 'conflict',
-};
-const BY_STATUS: Readonly<Record<Code, SandboxErrorCode>> = {
-  [Code.Canceled]: 'canceled',
-  [Code.Unknown]: 'unknown',
-  [Code.InvalidArgument]: 'invalid_argument',
-  [Code.DeadlineExceeded]: 'deadline_exceeded',
-  [Code.NotFound]: 'not_found',
-  [Code.AlreadyExists]: 'already_exists',
-  [Code.PermissionDenied]: 'permission_denied',
+/** Statuses that are called otherwise here, as most of them have a reason too. */
+const OWN_NAMES: Readonly<Partial<Record<Code, SandboxErrorCode>>> = {
   [Code.ResourceExhausted]: 'limit_reached',
-  [Code.FailedPrecondition]: 'failed_precondition',
   [Code.Aborted]: 'conflict',
   [Code.OutOfRange]: 'cursor_out_of_range',
-  [Code.Unimplemented]: 'unimplemented',
-  [Code.Internal]: 'internal',
-  [Code.Unavailable]: 'unavailable',
   [Code.DataLoss]: 'bad_sandbox_response',
-  [Code.Unauthenticated]: 'unauthenticated',
 };
 
 /** Fields of the contract whose names in the SDK carry their unit. */
@@ -169,7 +137,7 @@ export function toSandboxError(error: unknown): SandboxError {
     return unreachable(describeFailure(connectError), error);
   }
   const [detail] = connectError.findDetails(ErrorDetailSchema);
-  const code = (detail && BY_REASON[detail.reason]) ?? BY_STATUS[connectError.code] ?? 'unknown';
+  const code = (detail && codeOfReason(detail.reason)) ?? codeOfStatus(connectError.code);
   const wireField = detail?.field || undefined;
   const field = wireField && (FIELD_NAMES[wireField] ?? wireField);
   let message = connectError.rawMessage || code.replaceAll('_', ' ');
@@ -185,7 +153,19 @@ export function toSandboxError(error: unknown): SandboxError {
 
 /** The error that a stream told of without ending. */
 export function errorOfReason(reason: ErrorReason, message: string): SandboxError {
-  return new SandboxError(BY_REASON[reason] ?? 'unknown', message);
+  return new SandboxError(codeOfReason(reason) ?? 'unknown', message);
+}
+
+/** A reason's name is the code, in lower case: a test compares them all. */
+function codeOfReason(reason: ErrorReason): SandboxErrorCode | undefined {
+  const name = ErrorReasonSchema.value[reason]?.localName.toLowerCase();
+  return name === 'unspecified' ? undefined : (name as SandboxErrorCode | undefined);
+}
+
+/** A status is one of ours, or its name is the code. */
+function codeOfStatus(status: Code): SandboxErrorCode {
+  if (Code[status] === undefined) return 'unknown';
+  return OWN_NAMES[status] ?? (codeToString(status) as SandboxErrorCode);
 }
 
 /** The error for an argument that is missing, malformed or out of bounds. */

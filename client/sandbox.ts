@@ -132,6 +132,7 @@ export class Sandbox {
     this.#context = {
       connection: this.#connection,
       client: createClient(TerminalService, transport),
+      isDuplex: way.isDuplex,
       attached: new Set(),
     };
     this.terminal = new Terminals(this.#context);

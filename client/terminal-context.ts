@@ -11,6 +11,8 @@ export interface Detachable {
 export type TerminalContext = {
   readonly connection: Connection;
   readonly client: Client<typeof TerminalService>;
+  /** Whether calls may stream both ways. */
+  readonly isDuplex: () => boolean;
   /** Terminals with a reader, to be detached when the sandbox is disconnected. */
   readonly attached: Set<Detachable>;
 };

@@ -5,14 +5,32 @@ import type { TerminalService } from '../gen/computesdk/v1/terminal_service_pb.t
 import { linkController } from './connection/abort.ts';
 import type { InputSink } from './connection/input-queue.ts';
 import { SandboxError, unreachable } from './errors.ts';
+import { InputStream } from './input-stream.ts';
 import type { TerminalContext } from './terminal-context.ts';
 
-/** How input reaches one terminal. */
+/** For how long input goes in calls of its own after a stream of it was refused, in milliseconds. */
+const CALLS_MS = 5_000;
+
+/** How input reaches one terminal: on a stream where there may be one, in calls otherwise. */
 export function terminalInput(context: TerminalContext, record: TerminalRecord): InputSink {
-  const { client, connection } = context;
+  const { client, connection, isDuplex } = context;
+  const { clock } = connection;
   const terminalId = record.id;
+  let stream: InputStream | undefined;
+  let callsUntil = -1;
+  const openStream = (writerId: string, signal: AbortSignal) => {
+    if (stream?.isOpen) return stream;
+    if (stream?.wasRefused) callsUntil = clock.now() + CALLS_MS;
+    stream = undefined;
+    if (!isDuplex() || connection.state.state !== 'connected' || clock.now() < callsUntil) return;
+    const signals = [signal, connection.closed, connection.lost, connection.access.replaced];
+    stream = new InputStream({ client, clock, terminalId, writerId, signals });
+    return stream;
+  };
   return {
-    async send({ writerId, sequence, data }, signal) {
+    async send(input, signal) {
+      const { writerId, sequence, data } = input;
+      if (await openStream(writerId, signal)?.send(input)) return;
       const request = { terminalId, writerId, sequence: BigInt(sequence), data };
       await connection.call((attempt) => client.writeTerminal(request, { signal: attempt }), {
         signal,

@@ -13,6 +13,7 @@ import { Backoff } from './backoff.ts';
 import type { Clock } from './clock.ts';
 import type { CloseReason, ConnectionNotice, ConnectionState } from './connection-state.ts';
 import { type Gate, newGate } from './gate.ts';
+import { Pause } from './pause.ts';
 import { askOnce } from './reach.ts';
 import { Wakefulness, type WakeSignals } from './wake-signals.ts';
 import { Watchdog } from './watchdog.ts';
@@ -60,8 +61,10 @@ export class Connection {
   #gate: Gate = newGate();
   /** Counts how often the way was found; a failure of an older way says nothing about this one. */
   #generation = 0;
+  #losing = new AbortController();
   #probing: Promise<boolean> | undefined;
-  #skipDelay: (() => void) | undefined;
+  /** Before the next attempt to reconnect. */
+  readonly #pause = new Pause();
   /** Whether the owner is giving the credential up, so that its end is no news. */
   #isLeaving = false;
 
@@ -86,6 +89,11 @@ export class Connection {
   /** Fires when the connection is over for good; its reason is a {@link SandboxError}. */
   get closed(): AbortSignal {
     return this.#closed.signal;
+  }
+
+  /** Fires when the way of now turns out to be none. Every way has its own. */
+  get lost(): AbortSignal {
+    return this.#losing.signal;
   }
 
   /** Verifies the credential. Tries for five seconds if the network is to blame. */
@@ -120,6 +128,7 @@ export class Connection {
   assumeConnected(): void {
     if (this.#state.state === 'closed' || this.#state.state === 'connected') return;
     this.#generation += 1;
+    this.#losing = new AbortController();
     this.#setConnected();
     this.#gate.open();
     this.#attempts.abortHung();
@@ -184,6 +193,7 @@ export class Connection {
   reportFailure(generation: number): void {
     if (this.#state.state !== 'connected' || generation !== this.#generation) return;
     this.#gate = newGate();
+    this.#losing.abort(unreachable('the connection broke'));
     void this.#reconnect();
   }
 
@@ -198,7 +208,7 @@ export class Connection {
 
   /** Asks the gateway for a sign of life, now. */
   probe(): Promise<boolean> {
-    this.#skipDelay?.();
+    this.#pause.skip();
     if (this.#state.state !== 'connected') return Promise.resolve(false);
     this.#probing ??= this.#ask().finally(() => {
       this.#probing = undefined;
@@ -262,7 +272,7 @@ export class Connection {
       while (!this.closed.aborted) {
         const inMs = Math.round(Math.max(backoff.next(), retryAfterMs));
         this.#set({ state: 'reconnecting', attempt: backoff.attempts, inMs });
-        await this.#delay(inMs);
+        await this.#pause.wait(this.clock, inMs, this.closed);
         try {
           await this.access.reach(this.closed);
           this.assumeConnected();
@@ -275,19 +285,6 @@ export class Connection {
       }
     } finally {
       sleepAgain();
-    }
-  }
-
-  async #delay(delayMs: number): Promise<void> {
-    const pause = linkController(this.closed);
-    this.#skipDelay = () => pause.abort();
-    try {
-      await sleep(this.clock, delayMs, pause.signal);
-    } catch {
-      // Skipped, or closed: the loop sees which.
-    } finally {
-      this.#skipDelay = undefined;
-      pause.unlink();
     }
   }
 

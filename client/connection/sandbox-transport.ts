@@ -105,6 +105,11 @@ export class SandboxTransport implements Transport {
     });
   }
 
+  /** Whether the next call goes over a WebSocket, so that both sides may stream. */
+  get isDuplex(): boolean {
+    return this.#usesSocket();
+  }
+
   /** The way may be dead: calls from now on take another one. Those under way may still end well. */
   renew(): void {
     const socket = this.#socket;

@@ -11,6 +11,8 @@ export type Way = {
   readonly transport: Transport;
   /** For what only an answer over HTTP can do. */
   readonly http: Transport;
+  /** Whether calls may stream both ways. */
+  readonly isDuplex: () => boolean;
   /** The way may be dead: calls from now on take another one. */
   readonly renew: () => void;
   readonly close: () => void;
@@ -30,11 +32,16 @@ export type WayOptions = {
 export function openWay(options: WayOptions): Way {
   const { url, credential, clock, transportKind: kind, connection } = options;
   const http = (options.transport ?? httpTransport)(url, credential);
-  if (options.transport) return { transport: http, http, renew: () => {}, close: () => {} };
+  if (options.transport) {
+    return { transport: http, http, isDuplex: () => false, renew: () => {}, close: () => {} };
+  }
   const transport = new SandboxTransport({
     ...{ baseUrl: url, credential, clock, kind },
     onNotice: (notice) => connection().note(notice),
     onLateStream: (stillLate) => void onLateStream(connection(), stillLate),
   });
-  return { transport, http, renew: () => transport.renew(), close: () => transport.close() };
+  return {
+    ...{ transport, http, isDuplex: () => transport.isDuplex },
+    ...{ renew: () => transport.renew(), close: () => transport.close() },
+  };
 }

@@ -34,8 +34,10 @@ export const FRAMES = 'frames';
 export interface FrameSink {
   /** Sends one frame, given in parts. `onTaken` is called once, when they are no longer needed. */
   write(parts: readonly Uint8Array[], onTaken?: () => void): void;
-  /** Sends one frame that nobody waits for, with the next one or shortly. Default: as {@link FrameSink.write}. */
+  /** Sends one frame that nobody waits for, right after the next one or shortly. Default: as {@link FrameSink.write}. */
   writeSoon?(parts: readonly Uint8Array[]): void;
+  /** Sends now what waits to be sent soon. */
+  flush?(): void;
 }
 
 /** What the calls of a connection are served with. */
@@ -67,6 +69,8 @@ export class ServedCall {
   #context: HandlerContext | undefined;
   /** Whether the headers were sent. */
   #hasBegun = false;
+  /** Whether nobody waits for what it answers. */
+  #isPatient = false;
 
   constructor(stream: number, options: ServedCallOptions) {
     this.#stream = stream;
@@ -107,6 +111,7 @@ export class ServedCall {
 
   /** Serves the call. Never rejects. */
   async serve(spec: MethodImplSpec, open: Open, call: ServedRequest): Promise<void> {
+    this.#isPatient = this.#options.isPatient?.(spec.method) ?? false;
     try {
       const context = this.#contextOf(spec, open, call);
       this.#context = context;
@@ -135,9 +140,10 @@ export class ServedCall {
     // Nothing to wait for, mostly.
     if (!this.#outflow.trySpend(length)) await this.#outflow.spend(length);
     this.#begin();
-    await new Promise<void>((resolve) => {
-      this.#options.sink.write([messagePrefix(this.#stream, length), ...parts], resolve);
-    });
+    const frame = [messagePrefix(this.#stream, length), ...parts];
+    const { sink } = this.#options;
+    if (this.#isPatient && sink.writeSoon) sink.writeSoon(frame);
+    else await new Promise<void>((resolve) => sink.write(frame, resolve));
   }
 
   async #serveUnary(
@@ -146,7 +152,7 @@ export class ServedCall {
     context: HandlerContext,
   ): Promise<void> {
     const request = parse(spec, open.message ?? new Uint8Array());
-    const { interceptors, isPatient } = this.#options;
+    const { interceptors } = this.#options;
     const answer = await invokeUnaryImplementation(spec, context, request, interceptors);
     this.#abort.signal.throwIfAborted();
     const message = toBinary(spec.method.output, answer);
@@ -154,7 +160,7 @@ export class ServedCall {
     const headers = toFrameHeaders(context.responseHeader);
     const trailers = toFrameHeaders(context.responseTrailer);
     const isSilent = message.length + headers.length + trailers.length === 0;
-    this.#end({ message, headers, trailers }, { isUrgent: !isSilent || !isPatient?.(spec.method) });
+    this.#end({ message, headers, trailers }, { isUrgent: !isSilent || !this.#isPatient });
   }
 
   async #serveStream(spec: MethodImplSpec, open: Open, context: HandlerContext): Promise<void> {
@@ -187,13 +193,15 @@ export class ServedCall {
   ): void {
     if (this.#isGone) return;
     const { sink } = this.#options;
-    const frame = [encodeFrame(this.#stream, { case: 'end', value })];
-    if (!isUrgent && sink.writeSoon) sink.writeSoon(frame);
-    else sink.write(frame);
+    if (isUrgent || !sink.writeSoon) this.#send({ case: 'end', value });
+    else sink.writeSoon([encodeFrame(this.#stream, { case: 'end', value })]);
   }
 
   #send(body: FrameBody): void {
-    this.#options.sink.write([encodeFrame(this.#stream, body)]);
+    const { sink } = this.#options;
+    // Its own frames keep their order.
+    if (this.#isPatient) sink.flush?.();
+    sink.write([encodeFrame(this.#stream, body)]);
   }
 
   /** Connect's own context has three controllers and three copies of headers: for each key. */

@@ -1,9 +1,11 @@
-import { create } from '@bufbuild/protobuf';
+import { create, fromBinary } from '@bufbuild/protobuf';
 import { decodeFrame, encodeFrame } from '../../frames/frame.ts';
 import { type Open, OpenSchema } from '../../gen/computesdk/v1/frame_pb.ts';
+import { StreamTerminalInputResponseSchema } from '../../gen/computesdk/v1/terminal_service_pb.ts';
 import type { ChaosProxy } from './chaos-proxy.ts';
 import { FramedCall } from './framed-call.ts';
 import { envelope } from './raw-call.ts';
+import { StreamedInputs } from './streamed-inputs.ts';
 import {
   OPCODE,
   type WebSocketFrame,
@@ -25,13 +27,17 @@ export class FrameWire implements Wire {
     'to-client': new WebSocketReader(),
   };
   readonly #calls = new Map<number, FramedCall>();
+  readonly #inputs = new Map<number, StreamedInputs>();
 
   constructor(proxy: ChaosProxy) {
     this.#proxy = proxy;
   }
 
   get calls(): readonly FramedCall[] {
-    return [...this.#calls.values()];
+    return [
+      ...this.#calls.values(),
+      ...[...this.#inputs.values()].flatMap(({ unanswered }) => unanswered),
+    ];
   }
 
   *take(direction: Direction, bytes: Buffer): Generator<Piece> {
@@ -50,8 +56,13 @@ export class FrameWire implements Wire {
       case 'open': {
         const call = new FramedCall(body.value);
         const piece = this.#begin(stream, call, bytes);
+        if (call.method === 'StreamTerminalInput') this.#inputs.set(stream, new StreamedInputs());
         if (piece.cutBy || call.method !== 'AttachTerminal') return piece;
         return { bytes: this.#rewritten(stream, call, body.value) ?? bytes };
+      }
+      case 'message': {
+        const input = this.#inputs.get(stream)?.add(body.value);
+        return input ? this.#pass(input, bytes) : { bytes };
       }
       case 'cancel':
         this.#end(stream);
@@ -63,6 +74,10 @@ export class FrameWire implements Wire {
 
   #begin(stream: number, call: FramedCall, bytes: Buffer): Piece {
     this.#calls.set(stream, call);
+    return this.#pass(call, bytes);
+  }
+
+  #pass(call: FramedCall, bytes: Buffer): Piece {
     this.#proxy.noteCall(call);
     const fault = this.#proxy.plan.onRequest?.(call);
     const cutAfter = fault && 'cutAfterBytes' in fault ? fault.cutAfterBytes : undefined;
@@ -95,8 +110,11 @@ export class FrameWire implements Wire {
       case 'head':
         call.isStream = true;
         return this.#isLost(call) ? { bytes: NOTHING, cutBy: call } : { bytes };
-      case 'message':
+      case 'message': {
+        const inputs = this.#inputs.get(stream);
+        if (inputs) return this.#takeInputAnswer(inputs, body.value, bytes);
         return this.#takeMessage(call, bytes);
+      }
       case 'welcome':
       case 'end': {
         if (body.case === 'end') call.answer = body.value.message;
@@ -110,6 +128,16 @@ export class FrameWire implements Wire {
       default:
         return { bytes };
     }
+  }
+
+  #takeInputAnswer(inputs: StreamedInputs, answer: Uint8Array, bytes: Buffer): Piece {
+    if (fromBinary(StreamTerminalInputResponseSchema, answer).duplicate)
+      this.#proxy.counters.duplicates++;
+    // The input of a lost answer is still under way for its client.
+    if (this.#proxy.isSwallowing) return { bytes: NOTHING };
+    const input = inputs.takeAnswered();
+    if (input) this.#proxy.noteCallEnd(input, { isBroken: false });
+    return { bytes };
   }
 
   #takeMessage(call: FramedCall, bytes: Buffer): Piece {
@@ -131,6 +159,9 @@ export class FrameWire implements Wire {
     const call = this.#calls.get(stream);
     if (!call) return;
     this.#calls.delete(stream);
+    for (const input of this.#inputs.get(stream)?.unanswered ?? [])
+      this.#proxy.noteCallEnd(input, { isBroken: false });
+    this.#inputs.delete(stream);
     this.#proxy.noteCallEnd(call, { isBroken: false });
   }
 }

@@ -17,7 +17,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file computesdk/v1/terminal_service.proto.
  */
 export const file_computesdk_v1_terminal_service: GenFile = /*@__PURE__*/
-  fileDesc("CiRjb21wdXRlc2RrL3YxL3Rlcm1pbmFsX3NlcnZpY2UucHJvdG8SDWNvbXB1dGVzZGsudjEizgIKFUNyZWF0ZVRlcm1pbmFsUmVxdWVzdBISCgpyZXF1ZXN0X2lkGAEgASgJEhAKA3B0eRgCIAEoCEgAiAEBEg0KBXNoZWxsGAMgASgJEgsKA2N3ZBgEIAEoCRI6CgNlbnYYBSADKAsyLS5jb21wdXRlc2RrLnYxLkNyZWF0ZVRlcm1pbmFsUmVxdWVzdC5FbnZFbnRyeRIRCgRjb2xzGAYgASgNSAGIAQESEQoEcm93cxgHIAEoDUgCiAEBEgwKBG5hbWUYCCABKAkSLwoMcmVhZGVyX2xlYXNlGAkgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEgwKBGFyZ3MYCiADKAkaKgoIRW52RW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4AUIGCgRfcHR5QgcKBV9jb2xzQgcKBV9yb3dzImkKFkNyZWF0ZVRlcm1pbmFsUmVzcG9uc2USKQoIdGVybWluYWwYASABKAsyFy5jb21wdXRlc2RrLnYxLlRlcm1pbmFsEhEKCXdyaXRlcl9pZBgCIAEoCRIRCglyZWFkZXJfaWQYAyABKAkiKQoSR2V0VGVybWluYWxSZXF1ZXN0EhMKC3Rlcm1pbmFsX2lkGAEgASgJIkAKE0dldFRlcm1pbmFsUmVzcG9uc2USKQoIdGVybWluYWwYASABKAsyFy5jb21wdXRlc2RrLnYxLlRlcm1pbmFsIhYKFExpc3RUZXJtaW5hbHNSZXF1ZXN0IkMKFUxpc3RUZXJtaW5hbHNSZXNwb25zZRIqCgl0ZXJtaW5hbHMYASADKAsyFy5jb21wdXRlc2RrLnYxLlRlcm1pbmFsIscBChVBdHRhY2hUZXJtaW5hbFJlcXVlc3QSEwoLdGVybWluYWxfaWQYASABKAkSEwoGY3Vyc29yGAIgASgESACIAQESEwoLaW5jYXJuYXRpb24YAyABKAkSEQoJcmVhZGVyX2lkGAQgASgJEhEKCXdyaXRlcl9pZBgFIAEoCRIoCgVsZWFzZRgGIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIUCgxhY2tub3dsZWRnZXMYByABKAhCCQoHX2N1cnNvciLCAgoWQXR0YWNoVGVybWluYWxSZXNwb25zZRIrCgVyZWFkeRgBIAEoCzIaLmNvbXB1dGVzZGsudjEuU3RyZWFtUmVhZHlIABInCgNnYXAYAiABKAsyGC5jb21wdXRlc2RrLnYxLlN0cmVhbUdhcEgAEjQKCmtlZXBfYWxpdmUYAyABKAsyHi5jb21wdXRlc2RrLnYxLlN0cmVhbUtlZXBBbGl2ZUgAEi8KBm91dHB1dBgEIAEoCzIdLmNvbXB1dGVzZGsudjEuVGVybWluYWxPdXRwdXRIABIxCgdyZXNpemVkGAUgASgLMh4uY29tcHV0ZXNkay52MS5UZXJtaW5hbFJlc2l6ZWRIABIvCgZleGl0ZWQYBiABKAsyHS5jb21wdXRlc2RrLnYxLlRlcm1pbmFsRXhpdGVkSABCBwoFZXZlbnQiVAoaQWNrbm93bGVkZ2VUZXJtaW5hbFJlcXVlc3QSEwoLdGVybWluYWxfaWQYASABKAkSEQoJcmVhZGVyX2lkGAIgASgJEg4KBmN1cnNvchgDIAEoBCIdChtBY2tub3dsZWRnZVRlcm1pbmFsUmVzcG9uc2UiPwoVRGV0YWNoVGVybWluYWxSZXF1ZXN0EhMKC3Rlcm1pbmFsX2lkGAEgASgJEhEKCXJlYWRlcl9pZBgCIAEoCSIYChZEZXRhY2hUZXJtaW5hbFJlc3BvbnNlIl4KFFdyaXRlVGVybWluYWxSZXF1ZXN0EhMKC3Rlcm1pbmFsX2lkGAEgASgJEhEKCXdyaXRlcl9pZBgCIAEoCRIQCghzZXF1ZW5jZRgDIAEoBBIMCgRkYXRhGAQgASgMIioKFVdyaXRlVGVybWluYWxSZXNwb25zZRIRCglkdXBsaWNhdGUYASABKAgiSAoVUmVzaXplVGVybWluYWxSZXF1ZXN0EhMKC3Rlcm1pbmFsX2lkGAEgASgJEgwKBGNvbHMYAiABKA0SDAoEcm93cxgDIAEoDSIYChZSZXNpemVUZXJtaW5hbFJlc3BvbnNlIjwKFVNpZ25hbFRlcm1pbmFsUmVxdWVzdBITCgt0ZXJtaW5hbF9pZBgBIAEoCRIOCgZzaWduYWwYAiABKAkiGAoWU2lnbmFsVGVybWluYWxSZXNwb25zZSItChZEZXN0cm95VGVybWluYWxSZXF1ZXN0EhMKC3Rlcm1pbmFsX2lkGAEgASgJIhkKF0Rlc3Ryb3lUZXJtaW5hbFJlc3BvbnNlMrYJCg9UZXJtaW5hbFNlcnZpY2UScwoOQ3JlYXRlVGVybWluYWwSJC5jb21wdXRlc2RrLnYxLkNyZWF0ZVRlcm1pbmFsUmVxdWVzdBolLmNvbXB1dGVzZGsudjEuQ3JlYXRlVGVybWluYWxSZXNwb25zZSIUwsEYEBIOdGVybWluYWw6d3JpdGUSbAoLR2V0VGVybWluYWwSIS5jb21wdXRlc2RrLnYxLkdldFRlcm1pbmFsUmVxdWVzdBoiLmNvbXB1dGVzZGsudjEuR2V0VGVybWluYWxSZXNwb25zZSIWkAIBwsEYDxINdGVybWluYWw6cmVhZBJyCg1MaXN0VGVybWluYWxzEiMuY29tcHV0ZXNkay52MS5MaXN0VGVybWluYWxzUmVxdWVzdBokLmNvbXB1dGVzZGsudjEuTGlzdFRlcm1pbmFsc1Jlc3BvbnNlIhaQAgHCwRgPEg10ZXJtaW5hbDpyZWFkEnQKDkF0dGFjaFRlcm1pbmFsEiQuY29tcHV0ZXNkay52MS5BdHRhY2hUZXJtaW5hbFJlcXVlc3QaJS5jb21wdXRlc2RrLnYxLkF0dGFjaFRlcm1pbmFsUmVzcG9uc2UiE8LBGA8SDXRlcm1pbmFsOnJlYWQwARKEAQoTQWNrbm93bGVkZ2VUZXJtaW5hbBIpLmNvbXB1dGVzZGsudjEuQWNrbm93bGVkZ2VUZXJtaW5hbFJlcXVlc3QaKi5jb21wdXRlc2RrLnYxLkFja25vd2xlZGdlVGVybWluYWxSZXNwb25zZSIWkAICwsEYDxINdGVybWluYWw6cmVhZBJ1Cg5EZXRhY2hUZXJtaW5hbBIkLmNvbXB1dGVzZGsudjEuRGV0YWNoVGVybWluYWxSZXF1ZXN0GiUuY29tcHV0ZXNkay52MS5EZXRhY2hUZXJtaW5hbFJlc3BvbnNlIhaQAgLCwRgPEg10ZXJtaW5hbDpyZWFkEnAKDVdyaXRlVGVybWluYWwSIy5jb21wdXRlc2RrLnYxLldyaXRlVGVybWluYWxSZXF1ZXN0GiQuY29tcHV0ZXNkay52MS5Xcml0ZVRlcm1pbmFsUmVzcG9uc2UiFMLBGBASDnRlcm1pbmFsOndyaXRlEnYKDlJlc2l6ZVRlcm1pbmFsEiQuY29tcHV0ZXNkay52MS5SZXNpemVUZXJtaW5hbFJlcXVlc3QaJS5jb21wdXRlc2RrLnYxLlJlc2l6ZVRlcm1pbmFsUmVzcG9uc2UiF5ACAsLBGBASDnRlcm1pbmFsOndyaXRlEnMKDlNpZ25hbFRlcm1pbmFsEiQuY29tcHV0ZXNkay52MS5TaWduYWxUZXJtaW5hbFJlcXVlc3QaJS5jb21wdXRlc2RrLnYxLlNpZ25hbFRlcm1pbmFsUmVzcG9uc2UiFMLBGBASDnRlcm1pbmFsOndyaXRlEnkKD0Rlc3Ryb3lUZXJtaW5hbBIlLmNvbXB1dGVzZGsudjEuRGVzdHJveVRlcm1pbmFsUmVxdWVzdBomLmNvbXB1dGVzZGsudjEuRGVzdHJveVRlcm1pbmFsUmVzcG9uc2UiF5ACAsLBGBASDnRlcm1pbmFsOndyaXRlYgZwcm90bzM", [file_computesdk_v1_access, file_computesdk_v1_stream, file_computesdk_v1_terminal, file_google_protobuf_duration]);
+  fileDesc("CiRjb21wdXRlc2RrL3YxL3Rlcm1pbmFsX3NlcnZpY2UucHJvdG8SDWNvbXB1dGVzZGsudjEizgIKFUNyZWF0ZVRlcm1pbmFsUmVxdWVzdBISCgpyZXF1ZXN0X2lkGAEgASgJEhAKA3B0eRgCIAEoCEgAiAEBEg0KBXNoZWxsGAMgASgJEgsKA2N3ZBgEIAEoCRI6CgNlbnYYBSADKAsyLS5jb21wdXRlc2RrLnYxLkNyZWF0ZVRlcm1pbmFsUmVxdWVzdC5FbnZFbnRyeRIRCgRjb2xzGAYgASgNSAGIAQESEQoEcm93cxgHIAEoDUgCiAEBEgwKBG5hbWUYCCABKAkSLwoMcmVhZGVyX2xlYXNlGAkgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEgwKBGFyZ3MYCiADKAkaKgoIRW52RW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4AUIGCgRfcHR5QgcKBV9jb2xzQgcKBV9yb3dzImkKFkNyZWF0ZVRlcm1pbmFsUmVzcG9uc2USKQoIdGVybWluYWwYASABKAsyFy5jb21wdXRlc2RrLnYxLlRlcm1pbmFsEhEKCXdyaXRlcl9pZBgCIAEoCRIRCglyZWFkZXJfaWQYAyABKAkiKQoSR2V0VGVybWluYWxSZXF1ZXN0EhMKC3Rlcm1pbmFsX2lkGAEgASgJIkAKE0dldFRlcm1pbmFsUmVzcG9uc2USKQoIdGVybWluYWwYASABKAsyFy5jb21wdXRlc2RrLnYxLlRlcm1pbmFsIhYKFExpc3RUZXJtaW5hbHNSZXF1ZXN0IkMKFUxpc3RUZXJtaW5hbHNSZXNwb25zZRIqCgl0ZXJtaW5hbHMYASADKAsyFy5jb21wdXRlc2RrLnYxLlRlcm1pbmFsIscBChVBdHRhY2hUZXJtaW5hbFJlcXVlc3QSEwoLdGVybWluYWxfaWQYASABKAkSEwoGY3Vyc29yGAIgASgESACIAQESEwoLaW5jYXJuYXRpb24YAyABKAkSEQoJcmVhZGVyX2lkGAQgASgJEhEKCXdyaXRlcl9pZBgFIAEoCRIoCgVsZWFzZRgGIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIUCgxhY2tub3dsZWRnZXMYByABKAhCCQoHX2N1cnNvciLCAgoWQXR0YWNoVGVybWluYWxSZXNwb25zZRIrCgVyZWFkeRgBIAEoCzIaLmNvbXB1dGVzZGsudjEuU3RyZWFtUmVhZHlIABInCgNnYXAYAiABKAsyGC5jb21wdXRlc2RrLnYxLlN0cmVhbUdhcEgAEjQKCmtlZXBfYWxpdmUYAyABKAsyHi5jb21wdXRlc2RrLnYxLlN0cmVhbUtlZXBBbGl2ZUgAEi8KBm91dHB1dBgEIAEoCzIdLmNvbXB1dGVzZGsudjEuVGVybWluYWxPdXRwdXRIABIxCgdyZXNpemVkGAUgASgLMh4uY29tcHV0ZXNkay52MS5UZXJtaW5hbFJlc2l6ZWRIABIvCgZleGl0ZWQYBiABKAsyHS5jb21wdXRlc2RrLnYxLlRlcm1pbmFsRXhpdGVkSABCBwoFZXZlbnQiVAoaQWNrbm93bGVkZ2VUZXJtaW5hbFJlcXVlc3QSEwoLdGVybWluYWxfaWQYASABKAkSEQoJcmVhZGVyX2lkGAIgASgJEg4KBmN1cnNvchgDIAEoBCIdChtBY2tub3dsZWRnZVRlcm1pbmFsUmVzcG9uc2UiPwoVRGV0YWNoVGVybWluYWxSZXF1ZXN0EhMKC3Rlcm1pbmFsX2lkGAEgASgJEhEKCXJlYWRlcl9pZBgCIAEoCSIYChZEZXRhY2hUZXJtaW5hbFJlc3BvbnNlIl4KFFdyaXRlVGVybWluYWxSZXF1ZXN0EhMKC3Rlcm1pbmFsX2lkGAEgASgJEhEKCXdyaXRlcl9pZBgCIAEoCRIQCghzZXF1ZW5jZRgDIAEoBBIMCgRkYXRhGAQgASgMIioKFVdyaXRlVGVybWluYWxSZXNwb25zZRIRCglkdXBsaWNhdGUYASABKAgiZAoaU3RyZWFtVGVybWluYWxJbnB1dFJlcXVlc3QSEwoLdGVybWluYWxfaWQYASABKAkSEQoJd3JpdGVyX2lkGAIgASgJEhAKCHNlcXVlbmNlGAMgASgEEgwKBGRhdGEYBCABKAwiQgobU3RyZWFtVGVybWluYWxJbnB1dFJlc3BvbnNlEhEKCWR1cGxpY2F0ZRgBIAEoCBIQCghzZXF1ZW5jZRgCIAEoBCJIChVSZXNpemVUZXJtaW5hbFJlcXVlc3QSEwoLdGVybWluYWxfaWQYASABKAkSDAoEY29scxgCIAEoDRIMCgRyb3dzGAMgASgNIhgKFlJlc2l6ZVRlcm1pbmFsUmVzcG9uc2UiPAoVU2lnbmFsVGVybWluYWxSZXF1ZXN0EhMKC3Rlcm1pbmFsX2lkGAEgASgJEg4KBnNpZ25hbBgCIAEoCSIYChZTaWduYWxUZXJtaW5hbFJlc3BvbnNlIi0KFkRlc3Ryb3lUZXJtaW5hbFJlcXVlc3QSEwoLdGVybWluYWxfaWQYASABKAkiGQoXRGVzdHJveVRlcm1pbmFsUmVzcG9uc2UyvwoKD1Rlcm1pbmFsU2VydmljZRJzCg5DcmVhdGVUZXJtaW5hbBIkLmNvbXB1dGVzZGsudjEuQ3JlYXRlVGVybWluYWxSZXF1ZXN0GiUuY29tcHV0ZXNkay52MS5DcmVhdGVUZXJtaW5hbFJlc3BvbnNlIhTCwRgQEg50ZXJtaW5hbDp3cml0ZRJsCgtHZXRUZXJtaW5hbBIhLmNvbXB1dGVzZGsudjEuR2V0VGVybWluYWxSZXF1ZXN0GiIuY29tcHV0ZXNkay52MS5HZXRUZXJtaW5hbFJlc3BvbnNlIhaQAgHCwRgPEg10ZXJtaW5hbDpyZWFkEnIKDUxpc3RUZXJtaW5hbHMSIy5jb21wdXRlc2RrLnYxLkxpc3RUZXJtaW5hbHNSZXF1ZXN0GiQuY29tcHV0ZXNkay52MS5MaXN0VGVybWluYWxzUmVzcG9uc2UiFpACAcLBGA8SDXRlcm1pbmFsOnJlYWQSdAoOQXR0YWNoVGVybWluYWwSJC5jb21wdXRlc2RrLnYxLkF0dGFjaFRlcm1pbmFsUmVxdWVzdBolLmNvbXB1dGVzZGsudjEuQXR0YWNoVGVybWluYWxSZXNwb25zZSITwsEYDxINdGVybWluYWw6cmVhZDABEoQBChNBY2tub3dsZWRnZVRlcm1pbmFsEikuY29tcHV0ZXNkay52MS5BY2tub3dsZWRnZVRlcm1pbmFsUmVxdWVzdBoqLmNvbXB1dGVzZGsudjEuQWNrbm93bGVkZ2VUZXJtaW5hbFJlc3BvbnNlIhaQAgLCwRgPEg10ZXJtaW5hbDpyZWFkEnUKDkRldGFjaFRlcm1pbmFsEiQuY29tcHV0ZXNkay52MS5EZXRhY2hUZXJtaW5hbFJlcXVlc3QaJS5jb21wdXRlc2RrLnYxLkRldGFjaFRlcm1pbmFsUmVzcG9uc2UiFpACAsLBGA8SDXRlcm1pbmFsOnJlYWQScAoNV3JpdGVUZXJtaW5hbBIjLmNvbXB1dGVzZGsudjEuV3JpdGVUZXJtaW5hbFJlcXVlc3QaJC5jb21wdXRlc2RrLnYxLldyaXRlVGVybWluYWxSZXNwb25zZSIUwsEYEBIOdGVybWluYWw6d3JpdGUShgEKE1N0cmVhbVRlcm1pbmFsSW5wdXQSKS5jb21wdXRlc2RrLnYxLlN0cmVhbVRlcm1pbmFsSW5wdXRSZXF1ZXN0GiouY29tcHV0ZXNkay52MS5TdHJlYW1UZXJtaW5hbElucHV0UmVzcG9uc2UiFMLBGBASDnRlcm1pbmFsOndyaXRlKAEwARJ2Cg5SZXNpemVUZXJtaW5hbBIkLmNvbXB1dGVzZGsudjEuUmVzaXplVGVybWluYWxSZXF1ZXN0GiUuY29tcHV0ZXNkay52MS5SZXNpemVUZXJtaW5hbFJlc3BvbnNlIheQAgLCwRgQEg50ZXJtaW5hbDp3cml0ZRJzCg5TaWduYWxUZXJtaW5hbBIkLmNvbXB1dGVzZGsudjEuU2lnbmFsVGVybWluYWxSZXF1ZXN0GiUuY29tcHV0ZXNkay52MS5TaWduYWxUZXJtaW5hbFJlc3BvbnNlIhTCwRgQEg50ZXJtaW5hbDp3cml0ZRJ5Cg9EZXN0cm95VGVybWluYWwSJS5jb21wdXRlc2RrLnYxLkRlc3Ryb3lUZXJtaW5hbFJlcXVlc3QaJi5jb21wdXRlc2RrLnYxLkRlc3Ryb3lUZXJtaW5hbFJlc3BvbnNlIheQAgLCwRgQEg50ZXJtaW5hbDp3cml0ZWIGcHJvdG8z", [file_computesdk_v1_access, file_computesdk_v1_stream, file_computesdk_v1_terminal, file_google_protobuf_duration]);
 
 /**
  * Describes the terminal to create.
@@ -514,6 +514,76 @@ export const WriteTerminalResponseSchema: GenMessage<WriteTerminalResponse> = /*
   messageDesc(file_computesdk_v1_terminal_service, 13);
 
 /**
+ * Carries one input.
+ *
+ * @generated from message computesdk.v1.StreamTerminalInputRequest
+ */
+export type StreamTerminalInputRequest = Message<"computesdk.v1.StreamTerminalInputRequest"> & {
+  /**
+   * The terminal's id. Of the first message; in later ones it is ignored.
+   *
+   * @generated from field: string terminal_id = 1;
+   */
+  terminalId: string;
+
+  /**
+   * The writer's id. Of the first message; in later ones it is ignored.
+   *
+   * @generated from field: string writer_id = 2;
+   */
+  writerId: string;
+
+  /**
+   * Number of this input among the writer's, from 1 on, as in WriteTerminalRequest.
+   *
+   * @generated from field: uint64 sequence = 3;
+   */
+  sequence: bigint;
+
+  /**
+   * The bytes to type, up to 65,536.
+   *
+   * @generated from field: bytes data = 4;
+   */
+  data: Uint8Array;
+};
+
+/**
+ * Describes the message computesdk.v1.StreamTerminalInputRequest.
+ * Use `create(StreamTerminalInputRequestSchema)` to create a new message.
+ */
+export const StreamTerminalInputRequestSchema: GenMessage<StreamTerminalInputRequest> = /*@__PURE__*/
+  messageDesc(file_computesdk_v1_terminal_service, 14);
+
+/**
+ * Says that one input was applied.
+ *
+ * @generated from message computesdk.v1.StreamTerminalInputResponse
+ */
+export type StreamTerminalInputResponse = Message<"computesdk.v1.StreamTerminalInputResponse"> & {
+  /**
+   * Whether this input had been applied by an earlier call.
+   *
+   * @generated from field: bool duplicate = 1;
+   */
+  duplicate: boolean;
+
+  /**
+   * The number of the input.
+   *
+   * @generated from field: uint64 sequence = 2;
+   */
+  sequence: bigint;
+};
+
+/**
+ * Describes the message computesdk.v1.StreamTerminalInputResponse.
+ * Use `create(StreamTerminalInputResponseSchema)` to create a new message.
+ */
+export const StreamTerminalInputResponseSchema: GenMessage<StreamTerminalInputResponse> = /*@__PURE__*/
+  messageDesc(file_computesdk_v1_terminal_service, 15);
+
+/**
  * Says which size the terminal shall have.
  *
  * @generated from message computesdk.v1.ResizeTerminalRequest
@@ -546,7 +616,7 @@ export type ResizeTerminalRequest = Message<"computesdk.v1.ResizeTerminalRequest
  * Use `create(ResizeTerminalRequestSchema)` to create a new message.
  */
 export const ResizeTerminalRequestSchema: GenMessage<ResizeTerminalRequest> = /*@__PURE__*/
-  messageDesc(file_computesdk_v1_terminal_service, 14);
+  messageDesc(file_computesdk_v1_terminal_service, 16);
 
 /**
  * The result of ResizeTerminal.
@@ -561,7 +631,7 @@ export type ResizeTerminalResponse = Message<"computesdk.v1.ResizeTerminalRespon
  * Use `create(ResizeTerminalResponseSchema)` to create a new message.
  */
 export const ResizeTerminalResponseSchema: GenMessage<ResizeTerminalResponse> = /*@__PURE__*/
-  messageDesc(file_computesdk_v1_terminal_service, 15);
+  messageDesc(file_computesdk_v1_terminal_service, 17);
 
 /**
  * Says which signal to send.
@@ -590,7 +660,7 @@ export type SignalTerminalRequest = Message<"computesdk.v1.SignalTerminalRequest
  * Use `create(SignalTerminalRequestSchema)` to create a new message.
  */
 export const SignalTerminalRequestSchema: GenMessage<SignalTerminalRequest> = /*@__PURE__*/
-  messageDesc(file_computesdk_v1_terminal_service, 16);
+  messageDesc(file_computesdk_v1_terminal_service, 18);
 
 /**
  * The result of SignalTerminal.
@@ -605,7 +675,7 @@ export type SignalTerminalResponse = Message<"computesdk.v1.SignalTerminalRespon
  * Use `create(SignalTerminalResponseSchema)` to create a new message.
  */
 export const SignalTerminalResponseSchema: GenMessage<SignalTerminalResponse> = /*@__PURE__*/
-  messageDesc(file_computesdk_v1_terminal_service, 17);
+  messageDesc(file_computesdk_v1_terminal_service, 19);
 
 /**
  * Names the terminal to destroy.
@@ -626,7 +696,7 @@ export type DestroyTerminalRequest = Message<"computesdk.v1.DestroyTerminalReque
  * Use `create(DestroyTerminalRequestSchema)` to create a new message.
  */
 export const DestroyTerminalRequestSchema: GenMessage<DestroyTerminalRequest> = /*@__PURE__*/
-  messageDesc(file_computesdk_v1_terminal_service, 18);
+  messageDesc(file_computesdk_v1_terminal_service, 20);
 
 /**
  * The result of DestroyTerminal.
@@ -641,7 +711,7 @@ export type DestroyTerminalResponse = Message<"computesdk.v1.DestroyTerminalResp
  * Use `create(DestroyTerminalResponseSchema)` to create a new message.
  */
 export const DestroyTerminalResponseSchema: GenMessage<DestroyTerminalResponse> = /*@__PURE__*/
-  messageDesc(file_computesdk_v1_terminal_service, 19);
+  messageDesc(file_computesdk_v1_terminal_service, 21);
 
 /**
  * Runs shells inside a sandbox. Served below the sandbox's address. A terminal belongs to the
@@ -738,6 +808,21 @@ export const TerminalService: GenService<{
     methodKind: "unary";
     input: typeof WriteTerminalRequestSchema;
     output: typeof WriteTerminalResponseSchema;
+  },
+  /**
+   * Types into the terminal, any number of inputs on one call: what a key costs is then a message, not
+   * a call. Every input is applied exactly once and in the order of the numbers, as with WriteTerminal,
+   * and answered in the order in which it came, when it was applied. Input without an answer when the
+   * call fails may have been applied or not: it may be sent again, on either method, under its number.
+   *
+   * Served on WebSockets only: over HTTP it is refused with FAILED_PRECONDITION.
+   *
+   * @generated from rpc computesdk.v1.TerminalService.StreamTerminalInput
+   */
+  streamTerminalInput: {
+    methodKind: "bidi_streaming";
+    input: typeof StreamTerminalInputRequestSchema;
+    output: typeof StreamTerminalInputResponseSchema;
   },
   /**
    * Changes the size of the terminal. FAILED_PRECONDITION without a pseudo terminal.

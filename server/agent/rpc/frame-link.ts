@@ -5,6 +5,7 @@ import type { ConnectRouter, Interceptor } from '@connectrpc/connect';
 import { CONNECTION_STREAM, decodeFrame, MAX_REQUEST_FRAME_BYTES } from '../../../frames/frame.ts';
 import { fromFrameHeaders } from '../../../frames/headers.ts';
 import type { Frame } from '../../../gen/computesdk/v1/frame_pb.ts';
+import { TerminalService } from '../../../gen/computesdk/v1/terminal_service_pb.ts';
 import type { Logger } from '../../core/log.ts';
 import { FRAME_LINK_PATH, FRAME_LINK_PROTOCOL } from '../../rpc/frame-link.ts';
 import { frameRoutes } from '../../rpc/frame-routes.ts';
@@ -42,7 +43,8 @@ export function acceptFrameLinks(
     socket.write(ACCEPTED);
     const { interceptors, shutdownSignal } = options;
     const sink = new LinkSink(socket);
-    const isPatient = ({ name }: DescMethod) => FREQUENT.has(name);
+    const isPatient = ({ name }: DescMethod) =>
+      FREQUENT.has(name) || name === TerminalService.method.streamTerminalInput.name;
     const server = new FrameServer({ routes, interceptors, shutdownSignal, sink, isPatient });
     const splitter = new FrameSplitter(MAX_REQUEST_FRAME_BYTES);
     const take = taker(server);
@@ -97,23 +99,22 @@ class LinkSink implements FrameSink {
 
   write(parts: readonly Uint8Array[], onTaken?: () => void): void {
     this.#gather();
-    if (this.#timer) this.#release();
     this.#send(parts, onTaken);
+    this.flush();
   }
 
   writeSoon(parts: readonly Uint8Array[]): void {
     this.#held.push(parts);
-    this.#timer ??= setTimeout(() => {
-      this.#gather();
-      this.#release();
-    }, HOLD_MS);
+    this.#timer ??= setTimeout(() => this.flush(), HOLD_MS);
   }
 
-  #release(): void {
+  flush(): void {
+    if (!this.#timer) return;
     clearTimeout(this.#timer);
     this.#timer = undefined;
     const held = this.#held;
     this.#held = [];
+    this.#gather();
     for (const parts of held) this.#send(parts);
   }
 

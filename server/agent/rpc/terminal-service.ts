@@ -3,6 +3,7 @@ import type { HandlerContext, ServiceImpl } from '@connectrpc/connect';
 import type {
   AttachTerminalRequest,
   CreateTerminalRequest,
+  StreamTerminalInputRequest,
   TerminalService,
   WriteTerminalRequest,
 } from '../../../gen/computesdk/v1/terminal_service_pb.ts';
@@ -11,7 +12,9 @@ import { invalidArgument } from '../../core/domain-error.ts';
 import type { Principal } from '../../core/principal.ts';
 import { principalFromHeaders } from '../../rpc/principal-headers.ts';
 import type { TerminalRegistry } from '../terminal/registry.ts';
+import type { WriterTable } from '../terminal/writer-table.ts';
 import { connectionKey } from './connection.ts';
+import { applyInputs } from './input-stream.ts';
 import { outputPrefix } from './output-prefix.ts';
 import { toAttachResponse, toTerminal } from './terminal-messages.ts';
 
@@ -41,6 +44,7 @@ export function terminalService(terminals: TerminalRegistry): ServiceImpl<typeof
       return {};
     },
     writeTerminal: (request, context) => write(terminals, request, context),
+    streamTerminalInput: (requests, context) => streamInput(terminals, requests, context),
     resizeTerminal({ terminalId, cols, rows }) {
       terminals.get(terminalId).resize({ cols, rows });
       return {};
@@ -105,6 +109,23 @@ async function write(
   if (writerId === '') throw invalidArgument('writerId', 'is needed for numbered input');
   const actor = callerOf(context);
   return untilAborted(writers.write({ writerId, actor, sequence, data }), context.signal);
+}
+
+function streamInput(
+  terminals: TerminalRegistry,
+  requests: AsyncIterable<StreamTerminalInputRequest>,
+  context: HandlerContext,
+) {
+  const actor = callerOf(context);
+  let writer: { readonly id: string; readonly table: WriterTable } | undefined;
+  const apply = async ({ terminalId, writerId, sequence, data }: StreamTerminalInputRequest) => {
+    writer ??= { id: writerId, table: terminals.get(terminalId).writers };
+    if (writer.id === '' || sequence === 0n) {
+      throw invalidArgument(writer.id === '' ? 'writerId' : 'sequence', 'is needed');
+    }
+    return writer.table.write({ writerId: writer.id, actor, sequence: Number(sequence), data });
+  };
+  return applyInputs(requests, apply, context.signal);
 }
 
 function createOptions(request: CreateTerminalRequest) {

@@ -81,12 +81,19 @@ export function refuseMalformedCall(
     answerProblem(response, 415, message);
     return true;
   }
-  if (method.methodKind === 'bidi_streaming' && request.httpVersionMajor === 1) {
-    response.setHeader('Connection', 'close');
-    answerProblem(response, 505, `${method.name} needs HTTP/2, because it streams both ways`);
-    return true;
-  }
   return false;
+}
+
+/** Refuses a request for a method that streams both ways in a version that cannot. Returns whether it did. */
+export function refuseOldVersion(
+  request: HttpRequest,
+  response: HttpResponse,
+  method: DescMethod,
+): boolean {
+  if (method.methodKind !== 'bidi_streaming' || request.httpVersionMajor !== 1) return false;
+  response.setHeader('Connection', 'close');
+  answerProblem(response, 505, `${method.name} needs HTTP/2, because it streams both ways`);
+  return true;
 }
 
 function answerProblem(response: HttpResponse, status: number, message: string): void {

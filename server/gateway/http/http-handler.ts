@@ -8,6 +8,7 @@ import {
   answerNotFound,
   answerUnknownMethod,
   refuseMalformedCall,
+  refuseOldVersion,
 } from './answers.ts';
 import { limitBodyTime } from './body-time.ts';
 import { type HostGuard, rawValues } from './host-guard.ts';
@@ -106,6 +107,7 @@ function route(options: HttpHandlerOptions, request: HttpRequest, response: Http
   const method = options.methods.find(path);
   if (method) {
     if (refuseMalformedCall(request, response, method)) return;
+    if (refuseOldVersion(request, response, method)) return;
     if (method.methodKind === 'unary' || method.methodKind === 'server_streaming') {
       limitBodyTime(request, response);
     }

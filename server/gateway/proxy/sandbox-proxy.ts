@@ -9,7 +9,12 @@ import { principalToHeaders } from '../../rpc/principal-headers.ts';
 import type { Authentication, CallCredentials } from '../auth/authentication.ts';
 import { type Access, authorize, refuseApiKeyFromBrowser } from '../auth/authorize.ts';
 import type { Caller } from '../auth/caller.ts';
-import { answerError, answerUnknownMethod, refuseMalformedCall } from '../http/answers.ts';
+import {
+  answerError,
+  answerUnknownMethod,
+  refuseMalformedCall,
+  refuseOldVersion,
+} from '../http/answers.ts';
 import { limitBodyTime } from '../http/body-time.ts';
 import type { ClientAddresses } from '../http/client-address.ts';
 import { SANDBOX_PREFIX } from '../http/http-handler.ts';
@@ -88,7 +93,8 @@ function route(
     return;
   }
   if (refuseMalformedCall(request, response, method)) return;
-  if (method.methodKind !== 'bidi_streaming') limitBodyTime(request, response);
+  if (own && refuseOldVersion(request, response, method)) return;
+  if (!own || method.methodKind !== 'bidi_streaming') limitBodyTime(request, response);
   const form = callForm(request);
   if (own || !form) {
     void serveHere(options, { request, response, address, method });
@@ -128,6 +134,7 @@ async function serveThere(
   let relayed: RelayedCall | undefined;
   try {
     const caller = admitNow(options, call) ?? (await admit(options, call));
+    refuseOverHttp(call.method);
     const registered = register(options, call, caller);
     ({ relayed } = registered);
     if (relayed.signal.aborted) return;
@@ -155,6 +162,13 @@ async function serveThere(
     if (relayed) relayed.end(cause);
     else answerError(request, response, cause);
   }
+}
+
+/** A body passes on when all of it has come, so that what streams both ways would wait for ever. */
+function refuseOverHttp(method: DescMethod): void {
+  if (method.methodKind !== 'bidi_streaming') return;
+  const problem = `${method.name} is served on WebSockets only, because it streams both ways`;
+  throw new DomainError('FAILED_PRECONDITION', problem);
 }
 
 /** The caller, if the credential was verified before. Throws if it does not allow the call. */

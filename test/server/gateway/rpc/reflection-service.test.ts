@@ -58,7 +58,7 @@ describe.each(['v1', 'v1alpha'] as const)('reflection %s', (version) => {
     );
     const file = filesIn(first);
     const registry = createFileRegistry(create(FileDescriptorSetSchema, { file }));
-    expect(registry.getService('computesdk.v1.TerminalService')?.methods).toHaveLength(10);
+    expect(registry.getService('computesdk.v1.TerminalService')?.methods).toHaveLength(11);
     expect(namesIn(first)).toContain('google/protobuf/descriptor.proto');
     const again = namesIn(second).filter((name) => namesIn(first).includes(name));
     expect([again, namesIn(second).at(-1)]).toEqual([[], 'computesdk/v1/sandbox_service.proto']);
