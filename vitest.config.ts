@@ -8,7 +8,7 @@ const WIDE = [
   'test/server/driver/**/*.e2e.test.ts',
   'test/web/**/*.e2e.test.ts',
   'test/e2e/{bad-input,bad-requests,canaries,cut-creations,cut-mutants,fallback}.test.ts',
-  'test/e2e/{forged-tokens,hostile-sandbox,isolation,liveness,magic-links}.test.ts',
+  'test/e2e/{forged-tokens,hostile-sandbox,input-streams,isolation,liveness,magic-links}.test.ts',
   'test/e2e/{magic-links-browser,many-streams,previews,protocols,quick-start}.test.ts',
   'test/e2e/{recorded-sandbox,redirects,signal-latency,signals,signals-shared-network}.test.ts',
   'test/e2e/store-kills.test.ts',
