@@ -7,7 +7,7 @@ import type { Figures } from './figures.ts';
 import type { Line } from './lines/line.ts';
 import { ptyLine } from './lines/pty-line.ts';
 import { sdkLine } from './lines/sdk-line.ts';
-import { socketLine } from './lines/socket-line.ts';
+import { relayLine, socketLine } from './lines/socket-line.ts';
 import { sshLine } from './lines/ssh-line.ts';
 import type { Scale } from './scale.ts';
 
@@ -83,6 +83,7 @@ export class Stage implements AsyncDisposable {
       this.adopt(await sdkLine(access, 'http')),
       this.adopt(await sshLine(this.directory)),
       this.adopt(await socketLine(this.directory)),
+      this.adopt(await relayLine(this.directory)),
       ptyLine(this.directory),
     ];
   }
