@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { ConnectionState } from '../../client/connection/connection-state.ts';
 import { Sandbox } from '../../client/index.ts';
 import { newSandbox } from '../support/clients.ts';
@@ -63,6 +63,23 @@ describe('behind a box that', () => {
     await works(sandbox);
     expect(box.upgrades).toBe(1);
     await sandbox.disconnect();
+  });
+
+  it('is left aside, since the page may make no WebSocket at all: HTTP is used', async () => {
+    await using box = await startMiddlebox(gateway.port);
+    vi.stubGlobal(
+      'WebSocket',
+      class {
+        constructor() {
+          throw new DOMException('not allowed here', 'SecurityError');
+        }
+      },
+    );
+    const { sandbox } = await behind(box);
+    expect(noticeOf(sandbox.connection)).toBe('websocket_unavailable');
+    await works(sandbox);
+    await sandbox.disconnect();
+    vi.unstubAllGlobals();
   });
 
   it('never answers requests for WebSockets, HTTP is used within 5 s', async () => {

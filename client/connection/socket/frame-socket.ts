@@ -45,7 +45,8 @@ export type FrameSocketParts = {
 /** One WebSocket to a sandbox and the calls on it. */
 export class FrameSocket {
   readonly #parts: FrameSocketParts;
-  readonly #webSocket: WebSocket;
+  /** Undefined: none could be made. */
+  readonly #webSocket: WebSocket | undefined;
   readonly #calls = new Map<number, SocketCall>();
   /** What each of the calls is made with. */
   readonly #credentials = new Map<SocketCall, string | undefined>();
@@ -82,13 +83,7 @@ export class FrameSocket {
       OPEN_LIMIT_MS,
       { background: true },
     );
-    this.#webSocket = parts.newWebSocket(parts.url, FRAME_PROTOCOL);
-    this.#webSocket.binaryType = 'arraybuffer';
-    this.#webSocket.onopen = () => this.#onOpen();
-    this.#webSocket.onmessage = ({ data }) => this.#onMessage(data);
-    this.#webSocket.onclose = ({ code }) =>
-      this.#end(unavailable(`the WebSocket closed with code ${code}`));
-    this.#webSocket.onerror = () => this.#end(unavailable('the WebSocket failed'));
+    this.#webSocket = this.#newWebSocket();
   }
 
   /** Whether it takes no more calls. */
@@ -136,10 +131,27 @@ export class FrameSocket {
     this.#end(unavailable('the WebSocket was closed here'), true);
   }
 
+  #newWebSocket(): WebSocket | undefined {
+    try {
+      const webSocket = this.#parts.newWebSocket(this.#parts.url, FRAME_PROTOCOL);
+      webSocket.binaryType = 'arraybuffer';
+      webSocket.onopen = () => this.#onOpen();
+      webSocket.onmessage = ({ data }) => this.#onMessage(data);
+      webSocket.onclose = ({ code }) =>
+        this.#end(unavailable(`the WebSocket closed with code ${code}`));
+      webSocket.onerror = () => this.#end(unavailable('the WebSocket failed'));
+      return webSocket;
+    } catch (error) {
+      // A policy of the page, for example. Its owner has not got this object yet.
+      queueMicrotask(() => this.#end(unavailable(`no WebSocket can be made: ${error}`)));
+      return undefined;
+    }
+  }
+
   #onOpen(): void {
     const waiting = this.#waiting ?? [];
     this.#waiting = undefined;
-    for (const frame of waiting) this.#webSocket.send(frame);
+    for (const frame of waiting) this.#webSocket?.send(frame);
   }
 
   #onMessage(data: unknown): void {
@@ -219,7 +231,7 @@ export class FrameSocket {
   #send(stream: number, body: FrameBody): void {
     const frame = encodeFrame(stream, body);
     if (this.#waiting) this.#waiting.push(frame);
-    else if (!this.#isEnded) this.#webSocket.send(frame);
+    else if (!this.#isEnded) this.#webSocket?.send(frame);
   }
 
   #ping(): void {
@@ -233,7 +245,7 @@ export class FrameSocket {
     this.#openTimer.clear();
     this.#idleTimer?.clear();
     this.#watch.stop();
-    this.#webSocket.close();
+    this.#webSocket?.close();
     const { clock, onEnd } = this.#parts;
     const openMs = this.#openedAt === undefined ? 0 : clock.now() - this.#openedAt;
     onEnd({ wasOpen: this.#openedAt !== undefined, openMs, isOrderly, error });
