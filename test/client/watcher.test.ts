@@ -258,4 +258,27 @@ describe('the end of a watcher', () => {
     await pass(60_000);
     expect(later).toEqual(['ready', 'destroyed destroyed']);
   });
+
+  it.each(['attached', 'cut'])('is an error and an end when its process died: %s', async (how) => {
+    const told = record();
+    files.change('/p/a');
+    await pass();
+    if (how === 'cut') {
+      gateway.network.isDown = true;
+      gateway.network.cutStreams();
+      await pass(1_000);
+    }
+    gateway.watchers.restart();
+    gateway.network.isDown = false;
+    await pass(60_000);
+    const ends = ['error lost refused', 'destroyed lost'];
+    expect(told).toEqual(['ready', 'change /p/a', ...ends]);
+    const attaches = gateway.network.callsOf('StreamWatcher');
+    watcher.on('destroyed', ({ reason }) => told.push(`late ${reason}`));
+    watcher.on('error', () => told.push('a second error'));
+    await pass(60_000);
+    expect(told.slice(4)).toEqual(['late lost']);
+    expect(gateway.network.callsOf('StreamWatcher')).toBe(attaches);
+    await watcher.destroy();
+  });
 });

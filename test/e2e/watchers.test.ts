@@ -192,6 +192,28 @@ describe('a listener', () => {
   });
 });
 
+describe('the death of an agent', () => {
+  it('is an error and the end of its watchers, and others can be created', async () => {
+    const { sandbox, owned, project } = await watchedSandbox(gateway);
+    const watcher = await sandbox.watcher.create('/project');
+    const { id } = watcher;
+    const heard = listen(watcher);
+    writeFileSync(join(project, 'before'), '');
+    await changeOf(heard, '/project/before');
+    const ends: string[] = [];
+    watcher.on('destroyed', ({ reason }) => ends.push(reason));
+    for (const pid of gateway.agentPids(owned.id)) process.kill(pid, 'SIGKILL');
+    await until(() => ends.length > 0, { what: 'the end', withinMs: 30_000 });
+    expect([heard.errors.map(({ code }) => code), ends]).toEqual([['lost'], ['lost']]);
+    await expect(sandbox.watcher.retrieve(id)).rejects.toMatchObject({ code: 'lost' });
+    const next = listen(await sandbox.watcher.create('/project'));
+    rmSync(join(project, 'before'));
+    await changeOf(next, '/project/before', 'unlink');
+    await sandbox.disconnect();
+    await owned.destroy();
+  });
+});
+
 describe('what cannot be watched', () => {
   it('is refused with a code, the field and what to do', async () => {
     const { sandbox } = scene;
