@@ -54,8 +54,10 @@ export interface WatcherGap {
  * - `destroyed`: somebody destroyed it.
  * - `abandoned`: nobody listened for longer than its lease.
  * - `failed`: it could not go on; an `error` event came before.
+ * - `lost`: the process that held it died; an `error` event with the code `lost` came before. Files
+ *   are still there: create another one.
  */
-export type WatcherEnd = 'abandoned' | 'destroyed' | 'failed';
+export type WatcherEnd = 'abandoned' | 'destroyed' | 'failed' | 'lost';
 
 /** The events of a watcher and what their listeners get. */
 export type WatcherEvents = {

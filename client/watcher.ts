@@ -173,6 +173,7 @@ export class Watcher {
     // Its end was told while this client was not connected.
     if (error.code === 'destroyed') this.#onEnd('destroyed');
     else if (error.code !== 'closed') this.#emitter.emit('error', error);
+    if (error.code === 'lost') this.#onEnd('lost');
   }
 
   #onEnd(reason: WatcherEnd): void {

@@ -27,7 +27,7 @@ await sandbox.destroy();
 }
 
 /**
- * An Express app with the guide's three handlers. Its parent process hears where it listens, says
+ * An Express app with the guide's three handlers, and the pages of this file. Its parent process hears where it listens, says
  * where the gateway is, and hears of each invitation that is sent.
  */
 export function expressProgram(express: string): string {
@@ -50,6 +50,8 @@ const userId = 7;
 const session = {};
 app.use(express.json());
 app.use((req, res, next) => {
+  // The guide's page gets what its handler wants to be posted.
+  if (req.path === '/api/workspace') req.method = 'POST';
   req.user = { id: userId, email: 'ada@example.com' };
   req.session = session;
   next();
@@ -79,8 +81,12 @@ app.get('/project/:id', async (req, res) => {
   res.send('<!doctype html><html data-sandbox-url="' + sandbox.url + '"><link rel="icon" href="data:,"><title>' + req.params.id +
     '</title><pre id="terminal"></pre><script type="module" src="/frontend.js"></script>');
 });
-app.get('/frontend.js', (req, res) => {
-  res.type('js').send(readFileSync(new URL('./frontend.bundle.js', import.meta.url), 'utf8'));
+app.get('/ide', (req, res) => {
+  res.send('<!doctype html><html><link rel="icon" href="data:,"><title>IDE</title><pre id="terminal"></pre>' +
+    '<ul></ul><iframe></iframe><script type="module" src="/ide.js"></script>');
+});
+app.get(['/frontend.js', '/ide.js'], (req, res) => {
+  res.type('js').send(readFileSync(new URL('.' + req.path, import.meta.url), 'utf8'));
 });
 process.send({ ready: true });
 `;
@@ -100,6 +106,27 @@ sandbox.on('connection', ({ state, reason }) => {
 });
 ${snippet('a terminal')}
 terminal.write('echo hel$(true)lo $(stty size)\\n');
+`;
+}
+
+/** The complete web IDE. What it shows is ours, and its address names the transport. */
+export function idePage(): string {
+  return `
+import { Sandbox as Client } from 'computesdk/client';
+const transport = new URLSearchParams(location.search).get('transport');
+const Sandbox = { connect: (options) => Client.connect({ ...options, transport }) };
+function renderTerminal(data) {
+  document.querySelector('#terminal').append(data);
+}
+function reloadPreview({ event, path }) {
+  document.querySelector('ul').append(event + ' ' + path + '; ');
+}
+function updatePreviewUrl({ type, url }) {
+  if (type === 'open') document.querySelector('iframe').src = url;
+}
+${snippet('web IDE')}
+await initIDE();
+document.title = 'IDE of ' + transport;
 `;
 }
 

@@ -4,14 +4,14 @@ import { createRequire } from 'node:module';
 import { build } from 'esbuild';
 import { nodePath } from '../support/paths.ts';
 import { until } from '../support/until.ts';
-import { expressProgram, projectPage } from './access-snippets.ts';
+import { expressProgram, idePage, projectPage } from './access-snippets.ts';
 import type { PackedApp } from './packed-app.ts';
 
 export type Invitation = { readonly email: string; readonly url: string };
 
-/** The Express app of the guide, in a process of its own, on an origin of its own. */
+/** The Express app of the guide with its pages, in a process of its own, on an origin of its own. */
 export class ExpressApp implements AsyncDisposable {
-  /** What its page is opened at. */
+  /** What its pages are opened at. */
   readonly origin: string;
   /** Every invitation that it sent, oldest first. */
   readonly invitations: readonly Invitation[];
@@ -27,7 +27,7 @@ export class ExpressApp implements AsyncDisposable {
   static async start(app: PackedApp, apiKey: string): Promise<ExpressApp> {
     const express = createRequire(import.meta.url).resolve('express');
     const program = app.write('backend/app.mjs', expressProgram(express));
-    await buildPage(app);
+    await buildPages(app);
     const child = spawn(nodePath, [program], {
       cwd: app.directory,
       env: { PATH: process.env['PATH'] ?? '', COMPUTESDK_API_KEY: apiKey },
@@ -51,7 +51,7 @@ export class ExpressApp implements AsyncDisposable {
     await until(() => isReady || this.#child.exitCode !== null, { what: 'the app to serve' });
   }
 
-  /** Calls the app as its page does. */
+  /** Calls the app as its pages do. */
   async post(path: string, body: object = {}): Promise<Record<string, unknown>> {
     const response = await fetch(this.origin + path, {
       method: 'POST',
@@ -74,10 +74,12 @@ export class ExpressApp implements AsyncDisposable {
   }
 }
 
-async function buildPage(app: PackedApp): Promise<void> {
+async function buildPages(app: PackedApp): Promise<void> {
+  const frontend = app.write('frontend/frontend.js', projectPage());
+  const ide = app.write('frontend/ide.js', idePage());
   await build({
-    entryPoints: [app.write('frontend/main.js', projectPage())],
-    outfile: `${app.directory}/backend/frontend.bundle.js`,
+    entryPoints: [frontend, ide],
+    outdir: `${app.directory}/backend`,
     bundle: true,
     format: 'esm',
     platform: 'browser',

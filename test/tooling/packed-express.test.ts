@@ -5,6 +5,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { Sandbox } from '../../client/index.ts';
 import { launchChromium } from '../support/chromium.ts';
 import { TestGateway } from '../support/gateway.ts';
+import { TRANSPORTS } from '../support/transports.ts';
 import { until } from '../support/until.ts';
 import { delegatingProgram } from './access-snippets.ts';
 import { ExpressApp } from './express-app.ts';
@@ -78,6 +79,43 @@ test('the handler for workspaces answers with an address and a token that opens 
   await until(() => text.includes('hello'), { what: `the answer of the shell in ${text}` });
   await sandbox.disconnect();
 });
+
+test.each(TRANSPORTS)(
+  'the complete web IDE runs as written in a page, over %s',
+  async (transport) => {
+    const { sandboxUrl, token } = await app.post('/api/workspace');
+    const sandbox = await Sandbox.connect({ url: String(sandboxUrl), token: String(token) });
+    const inBox = (...args: string[]) =>
+      sandbox.terminal.create({ pty: false, shell: '/bin/sh', args: ['-c', ...args] });
+    const making = await inBox('mkdir -p src');
+    await new Promise((resolve) => making.on('exit', resolve));
+    await using browser = await launchChromium();
+    const page = await browser.newPage();
+    const complaints: string[] = [];
+    const sockets: string[] = [];
+    page.on('console', (message) => complaints.push(message.text()));
+    page.on('pageerror', (error) => complaints.push(`page error: ${error.message}`));
+    page.on('websocket', (socket) => sockets.push(socket.url()));
+    await page.goto(`${app.origin}/ide?transport=${transport}`);
+    await expect.poll(() => page.title(), PATIENCE).toBe(`IDE of ${transport}`);
+    expect(sockets).toHaveLength(transport === 'websocket' ? 1 : 0);
+
+    const terminal = (await sandbox.terminal.list()).at(-1);
+    await terminal?.write('echo hel$(true)lo\n');
+    await shows(page, 'hello');
+    await inBox(`echo saved > 'src/by ${transport}'`);
+    const changes = () => page.locator('ul').textContent();
+    await expect.poll(changes, PATIENCE).toBe(`add /project/src/by ${transport}; `);
+    const answer = `from the app, ${transport}`;
+    const source = `require('http').createServer((q, a) => a.end('${answer}')).listen(3000)`;
+    const server = await inBox('exec node -e "$0"', source);
+    const preview = page.frameLocator('iframe').locator('body');
+    await expect.poll(() => preview.textContent(), PATIENCE).toBe(answer);
+    expect(complaints).toEqual([]);
+    await server.destroy();
+    await sandbox.disconnect();
+  },
+);
 
 test('an invitation opens the app on its own origin, with a shell by the cookie, until logout', async () => {
   const invitation = { projectId: 'workspace', teamId: 'user-7', email: 'bob@example.com' };

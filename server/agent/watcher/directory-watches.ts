@@ -1,5 +1,5 @@
 import { type FSWatcher, readdirSync, watch } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { DomainError } from '../../core/domain-error.ts';
 import { readState } from './entry-state.ts';
@@ -30,6 +30,8 @@ const TURN_NAMES = 512;
  */
 export class DirectoryWatches {
   readonly #options: DirectoryWatchesOptions;
+  /** What stands before a path in the agent's file system. */
+  readonly #prefix: string;
   readonly #watches = new Map<string, FSWatcher>();
   /** Tells when the root itself comes back. */
   #aboveRoot: FSWatcher | undefined;
@@ -38,6 +40,7 @@ export class DirectoryWatches {
 
   constructor(options: DirectoryWatchesOptions) {
     this.#options = options;
+    this.#prefix = options.directory === '/' ? '/' : `${options.directory}/`;
   }
 
   /** Whether a directory could not be watched since the last scan began. */
@@ -51,18 +54,18 @@ export class DirectoryWatches {
   }
 
   /**
-   * Watches everything anew, with watches that are surely alive, and returns what is there. Throws
-   * LIMIT_REACHED.
+   * Watches everything anew, with watches that are surely alive, and tells what is there, a directory
+   * before what is in it. Throws LIMIT_REACHED.
    */
-  async scan(): Promise<Map<string, EntryState>> {
+  async scan(onFound: (path: string, state: EntryState) => void): Promise<void> {
     const { matcher, maxEntries } = this.#options;
     const before = new Set(this.#watches.keys());
     this.#isPartial = false;
     this.#watchAboveRoot();
-    const found = new Map<string, EntryState>();
     const root = this.read('');
-    if (root) found.set('', root);
+    if (root) onFound('', root);
     const open = [''];
+    let found = 1;
     let looked = 0;
     for (let path = open.pop(); path !== undefined && !this.#isClosed; path = open.pop()) {
       before.delete(path);
@@ -73,13 +76,13 @@ export class DirectoryWatches {
         // Most of what is left out needs no look at the file system.
         const state = matcher.matches(child, undefined) ? undefined : this.read(child);
         if (!state || matcher.matches(child, state.isDirectory)) continue;
-        found.set(child, state);
+        onFound(child, state);
         if (state.isDirectory) open.push(child);
-        if (found.size > maxEntries) throw tooManyEntries(maxEntries);
+        found += 1;
+        if (found > maxEntries) throw tooManyEntries(maxEntries);
       }
     }
     for (const path of before) this.unwatch(path);
-    return found;
   }
 
   /** Watches a directory, in place of one of the same path before, and returns the names in it. */
@@ -167,7 +170,8 @@ export class DirectoryWatches {
   }
 
   #toFile(path: string): string {
-    return path === '' ? this.#options.directory : join(this.#options.directory, path);
+    // Not `join`, which looks for dots in every path: that took a sixth of a scan.
+    return path === '' ? this.#options.directory : this.#prefix + path;
   }
 }
 

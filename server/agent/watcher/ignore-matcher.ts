@@ -1,6 +1,7 @@
 import { posix } from 'node:path';
 import picomatch from 'picomatch';
 import { GitIgnore } from './git-ignore.ts';
+import { nameOf } from './tree.ts';
 
 /** What a watcher leaves out. */
 export type IgnoreRules = {
@@ -51,7 +52,7 @@ export class IgnoreMatcher {
 
   /** Whether what is left out depends on the content of this file. */
   isRuleFile(path: string): boolean {
-    return this.#gitIgnore !== undefined && posix.basename(path) === '.gitignore';
+    return this.#gitIgnore !== undefined && nameOf(path) === '.gitignore';
   }
 
   /** Takes notice that a rule file has changed. */
@@ -68,9 +69,9 @@ function toTest(pattern: string, apiPath: string): Test {
 
 function toPathTest(pattern: string, apiPath: string): Test {
   if (!pattern.includes('/')) {
-    if (!GLOB.test(pattern)) return (path) => posix.basename(path) === pattern;
+    if (!GLOB.test(pattern)) return (path) => nameOf(path) === pattern;
     const matchesName = compile(pattern);
-    return (path) => matchesName(posix.basename(path));
+    return (path) => matchesName(nameOf(path));
   }
   const relative = pattern.startsWith('/')
     ? below(apiPath, posix.normalize(pattern))

@@ -26,12 +26,8 @@ export type TreeWatchOptions = {
 
 /** Paths that are looked at before the loop comes round, so that the system's events are taken. */
 const TURN_PATHS = 256;
-/** The shortest pause between two scans. */
-const MIN_SCAN_PAUSE_MS = 1000;
-/** The longest one. */
-const MAX_SCAN_PAUSE_MS = 5000;
-/** In between, a pause is so many times what the last scan took. */
-const SCAN_PAUSE_FACTOR = 2;
+/** The pause after a scan: so many times what the scan took, within bounds. */
+const SCAN_PAUSE = { factor: 2, minMs: 1000, maxMs: 5000 };
 /** How long a hint may take that explains what a scan found: then nothing was dropped. */
 const EXPLANATION_MS = 250;
 /** How often a tree is scanned of which a part cannot be watched. */
@@ -90,9 +86,8 @@ export class TreeWatch {
   /** Resolves when every later change will be told. Throws LIMIT_REACHED. */
   async open(): Promise<void> {
     try {
-      const found = await this.#watches.scan();
+      await this.#watches.scan((path, state) => this.#tree.put(path, state));
       if (this.#watches.isPartial) throw outOfWatches();
-      for (const path of [...found.keys()].sort()) this.#tree.put(path, found.get(path));
     } catch (error) {
       this.close();
       throw error;
@@ -212,22 +207,24 @@ export class TreeWatch {
         this.#fail(error);
       }
       const now = clock.monotonic();
-      const pauseMs = Math.min(SCAN_PAUSE_FACTOR * (now - startedAt), MAX_SCAN_PAUSE_MS);
-      this.#scanNotBefore = now + Math.max(pauseMs, MIN_SCAN_PAUSE_MS);
+      const pauseMs = Math.min(SCAN_PAUSE.factor * (now - startedAt), SCAN_PAUSE.maxMs);
+      this.#scanNotBefore = now + Math.max(pauseMs, SCAN_PAUSE.minMs);
     }
     this.#isScanning = false;
   }
 
   /** Compares the whole tree with what is known of it, and tells the difference. */
   async #compare(why: ScanReason): Promise<void> {
-    const found = await this.#watches.scan();
+    const found = new Map<string, EntryState>();
+    await this.#watches.scan((path, state) => found.set(path, state));
     if (!this.#watches.isPartial) this.#isPartialTold = false;
     const differing: string[] = [];
-    let looked = 0;
-    for (const path of new Set([...found.keys(), ...this.#tree.paths()])) {
-      if (this.#tree.differs(path, this.#current(path, why))) differing.push(path);
-      looked += 1;
-      if (looked % TURN_PATHS === 0) await nextTurn();
+    const paths = new Set([...found.keys(), ...this.#tree.paths()]);
+    for (const [index, path] of [...paths].entries()) {
+      // What happened to it since it was found, a hint tells.
+      if (this.#tree.differs(path, found.get(path) ?? this.#current(path, why)))
+        differing.push(path);
+      if (index % TURN_PATHS === 0) await nextTurn();
     }
     if (why === 'overflow' && differing.length > 0) await this.#wait(EXPLANATION_MS);
     if (this.#isClosed) return;

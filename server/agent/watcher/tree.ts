@@ -1,4 +1,3 @@
-import { posix } from 'node:path';
 import type { ChangeKind, Difference, NumberedChange, TreeChange } from './events.ts';
 
 /** What tells one state of a path from another. */
@@ -11,7 +10,9 @@ export type EntryState = {
   readonly bornMs: number;
 };
 
-type Entry = EntryState & {
+type Entry = {
+  /** As it was read: a copy for each file would cost a large tree its time and memory. */
+  state: EntryState;
   /** Number of the last change. Negative: as it was found at first. */
   number: number;
   /** Number of the change that first added something at this path, as far as is remembered. */
@@ -61,7 +62,7 @@ export class WatchedTree {
 
   /** What is known of a path. */
   get(path: string): EntryState | undefined {
-    return this.#entries.get(path);
+    return this.#entries.get(path)?.state;
   }
 
   /** Every path, the root as the empty one. */
@@ -80,7 +81,7 @@ export class WatchedTree {
 
   /** Whether a state is another one than is known. Directories differ by being another one only. */
   differs(path: string, state: EntryState | undefined): boolean {
-    const known = this.#entries.get(path);
+    const known = this.get(path);
     if (!known || !state) return known !== state;
     if (known.isDirectory !== state.isDirectory) return true;
     if (state.isDirectory) return false;
@@ -94,9 +95,12 @@ export class WatchedTree {
       if (known) this.#remove(path, known);
       return;
     }
-    if (known && known.isDirectory !== state.isDirectory) this.#remove(path, known);
-    if (known && known.isDirectory === state.isDirectory) this.#update(path, known, state, options);
-    else this.#add(path, state);
+    if (known?.state.isDirectory === state.isDirectory) {
+      this.#update(path, known, state, options);
+      return;
+    }
+    if (known) this.#remove(path, known);
+    this.#add(path, state);
   }
 
   /** The last change of each path since a number, `limit` of them at most. `end` is the next number. */
@@ -104,8 +108,9 @@ export class WatchedTree {
     const found: NumberedChange[] = [];
     for (const [path, entry] of this.#entries) {
       if (entry.number < since) continue;
-      const kind = entry.isDirectory ? 'addDir' : entry.addedAt >= since ? 'add' : 'change';
-      const { size, mtimeMs, number } = entry;
+      const { state, number, addedAt } = entry;
+      const kind = state.isDirectory ? 'addDir' : addedAt >= since ? 'add' : 'change';
+      const { size, mtimeMs } = state;
       found.push({ kind, path, size, mtimeMs, number });
     }
     for (const [path, { kind, number, addedAt }] of this.#deletions) {
@@ -121,9 +126,9 @@ export class WatchedTree {
 
   #add(path: string, state: EntryState): void {
     const children = state.isDirectory ? new Set<string>() : undefined;
-    const entry: Entry = { ...state, number: INITIAL, addedAt: INITIAL, children };
+    const entry: Entry = { state, number: INITIAL, addedAt: INITIAL, children };
     this.#entries.set(path, entry);
-    if (path !== '') this.#entries.get(parentPath(path))?.children?.add(posix.basename(path));
+    if (path !== '') this.#entries.get(parentPath(path))?.children?.add(nameOf(path));
     const kind = state.isDirectory ? 'addDir' : 'add';
     const deletion = this.#deletions.get(path);
     if (deletion?.kind === (state.isDirectory ? 'unlinkDir' : 'unlink')) {
@@ -142,7 +147,7 @@ export class WatchedTree {
     options: { isChanged: boolean } | undefined,
   ): void {
     const isNews = this.differs(path, state) || options?.isChanged === true;
-    Object.assign(known, state);
+    known.state = state;
     if (isNews && !state.isDirectory) known.number = this.#tell('change', path, state);
   }
 
@@ -153,8 +158,8 @@ export class WatchedTree {
       if (childEntry) this.#remove(child, childEntry);
     }
     this.#entries.delete(path);
-    if (path !== '') this.#entries.get(parentPath(path))?.children?.delete(posix.basename(path));
-    const kind = entry.isDirectory ? 'unlinkDir' : 'unlink';
+    if (path !== '') this.#entries.get(parentPath(path))?.children?.delete(nameOf(path));
+    const kind = entry.state.isDirectory ? 'unlinkDir' : 'unlink';
     const number = this.#tell(kind, path, undefined);
     if (number === INITIAL) return;
     // Deleted first: a key that is set again keeps its old place.
@@ -187,6 +192,11 @@ export function isSame(one: EntryState, other: EntryState): boolean {
 export function parentPath(path: string): string {
   const slash = path.lastIndexOf('/');
   return slash < 0 ? '' : path.slice(0, slash);
+}
+
+/** The last part of a path. */
+export function nameOf(path: string): string {
+  return path.slice(path.lastIndexOf('/') + 1);
 }
 
 /** The path of a name in a directory. */

@@ -14,10 +14,12 @@ import { PreviewService } from '../../../gen/computesdk/v1/preview_service_pb.ts
 import { SignalService } from '../../../gen/computesdk/v1/signal_service_pb.ts';
 import { TerminalStatus } from '../../../gen/computesdk/v1/terminal_pb.ts';
 import { TerminalService } from '../../../gen/computesdk/v1/terminal_service_pb.ts';
+import { WatcherService } from '../../../gen/computesdk/v1/watcher_service_pb.ts';
 import { FakeClock } from './fake-clock.ts';
 import { FakeSignals } from './fake-signals.ts';
 import { FakeTerminal, refusal } from './fake-terminal.ts';
 import { type FakeTokens, tokenOf } from './fake-tokens.ts';
+import { FakeWatchers } from './fake-watchers.ts';
 import { FaultyNetwork } from './faulty-network.ts';
 
 /** A gateway and a sandbox in memory, behind a network that a test can break. */
@@ -26,6 +28,7 @@ export class FakeGateway {
   readonly network = new FaultyNetwork();
   readonly terminals = new Map<string, FakeTerminal>();
   readonly events = new FakeSignals(this.clock);
+  readonly watchers = new FakeWatchers(this.clock);
   readonly #createdBy = new Map<string, FakeTerminal>();
   /** Refuses every question about the credential with this. */
   accessRefusal: ConnectError | undefined;
@@ -136,6 +139,7 @@ export class FakeGateway {
         createPreviewUrl: ({ port }) => ({ url: `http://${port}-sbx1.gateway.test/` }),
       });
       router.service(SignalService, this.events.service());
+      router.service(WatcherService, this.watchers.service());
       router.service(TerminalService, {
         createTerminal: ({ requestId, readerLease }) => {
           const known = this.#createdBy.get(requestId);

@@ -11,11 +11,10 @@ import type {
 } from '../../../gen/computesdk/v1/signal_service_pb.ts';
 import { GapReason } from '../../../gen/computesdk/v1/stream_pb.ts';
 import { refusal } from './fake-terminal.ts';
+import { News } from './news.ts';
 
 type Message = MessageInitShape<typeof StreamSignalsResponseSchema>;
 type Event = NonNullable<Message['event']>;
-
-const KEEP_ALIVE_MS = 5_000;
 
 /** The signals of a sandbox without programs: a test opens ports and looks at what was asked. */
 export class FakeSignals {
@@ -26,14 +25,13 @@ export class FakeSignals {
   failure: ConnectError | undefined;
   /** Ends each stream right before this event. */
   cutBefore: Event['case'];
-  readonly #clock: Clock;
-  readonly #wakes = new Set<() => void>();
+  readonly #news: News;
   readonly #open = new Set<number>();
   #log: ((cursor: bigint) => Event)[] = [];
   #start = 0;
 
   constructor(clock: Clock) {
-    this.#clock = clock;
+    this.#news = new News(clock);
   }
 
   open(port: number): void {
@@ -78,7 +76,7 @@ export class FakeSignals {
 
   fail(failure: ConnectError): void {
     this.failure = failure;
-    for (const wake of [...this.#wakes]) wake();
+    this.#news.tell();
   }
 
   service(): ServiceImpl<typeof SignalService> {
@@ -127,7 +125,7 @@ export class FakeSignals {
         arePortsDue = false;
         const ports = [...this.#open].map((port) => ({ port, address: '127.0.0.1', process: 'p' }));
         yield { case: 'ports', value: { cursor, ports } };
-      } else if (await this.#idle(signal)) yield { case: 'keepAlive', value: {} };
+      } else if (await this.#news.isIdle(signal)) yield { case: 'keepAlive', value: {} };
     }
   }
 
@@ -143,23 +141,7 @@ export class FakeSignals {
 
   #push(entry: (cursor: bigint) => Event): void {
     this.#log.push(entry);
-    for (const wake of [...this.#wakes]) wake();
-  }
-
-  /** Waits for news. True if there were none for five seconds. */
-  async #idle(signal: AbortSignal): Promise<boolean> {
-    let wake: (isIdle: boolean) => void = () => {};
-    const woken = new Promise<boolean>((resolve) => {
-      wake = resolve;
-    });
-    const onNews = (): void => wake(false);
-    const timer = this.#clock.setTimer(() => wake(true), KEEP_ALIVE_MS);
-    this.#wakes.add(onNews);
-    signal.addEventListener('abort', onNews);
-    const isIdle = await woken;
-    timer.clear();
-    this.#wakes.delete(onNews);
-    return isIdle;
+    this.#news.tell();
   }
 }
 

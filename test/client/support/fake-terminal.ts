@@ -7,11 +7,11 @@ import type {
   AttachTerminalRequest,
   AttachTerminalResponseSchema,
 } from '../../../gen/computesdk/v1/terminal_service_pb.ts';
+import { News } from './news.ts';
 
 type Message = MessageInitShape<typeof AttachTerminalResponseSchema>;
 type Writer = { next: number; held: Map<number, { data: Uint8Array; apply: () => void }> };
 
-const KEEP_ALIVE_MS = 5_000;
 const PIECE_BYTES = 1_000;
 
 /** A typed refusal, as the server sends it. */
@@ -39,9 +39,8 @@ export class FakeTerminal {
   overlapBytes = 0;
   /** Deliberate defect: applies repeated input again. */
   appliesDuplicates = false;
-  readonly #clock: Clock;
+  readonly #news: News;
   readonly #writers = new Map<string, Writer>();
-  readonly #wakes = new Set<() => void>();
   #log = new Uint8Array(0);
   /** Position of the first byte still held. */
   #start = 0;
@@ -49,7 +48,7 @@ export class FakeTerminal {
 
   constructor(id: string, clock: Clock) {
     this.id = id;
-    this.#clock = clock;
+    this.#news = new News(clock);
   }
 
   get end(): number {
@@ -66,7 +65,7 @@ export class FakeTerminal {
     log.set(this.#log);
     log.set(bytes, this.#log.byteLength);
     this.#log = log;
-    this.#wake();
+    this.#news.tell();
   }
 
   evict(bytes: number): void {
@@ -76,12 +75,12 @@ export class FakeTerminal {
 
   finish(exit: { exitCode?: number; signal?: string }): void {
     this.exit = exit;
-    this.#wake();
+    this.#news.tell();
   }
 
   fail(failure: ConnectError): void {
     this.failure = failure;
-    this.#wake();
+    this.#news.tell();
   }
 
   newWriter(): string {
@@ -133,7 +132,7 @@ export class FakeTerminal {
       } else if (this.exit) {
         yield { event: { case: 'exited', value: { cursor: BigInt(at), ...this.exit } } };
         return;
-      } else if (await this.#idle(signal)) {
+      } else if (await this.#news.isIdle(signal)) {
         yield { event: { case: 'keepAlive', value: {} } };
       }
     }
@@ -166,25 +165,5 @@ export class FakeTerminal {
       to: BigInt(this.#start),
       reason: GapReason.LEASE_EXPIRED,
     };
-  }
-
-  /** Waits for news. True if there were none for five seconds. */
-  async #idle(signal: AbortSignal): Promise<boolean> {
-    let wake: (isIdle: boolean) => void = () => {};
-    const woken = new Promise<boolean>((resolve) => {
-      wake = resolve;
-    });
-    const onNews = (): void => wake(false);
-    const timer = this.#clock.setTimer(() => wake(true), KEEP_ALIVE_MS);
-    this.#wakes.add(onNews);
-    signal.addEventListener('abort', onNews);
-    const isIdle = await woken;
-    timer.clear();
-    this.#wakes.delete(onNews);
-    return isIdle;
-  }
-
-  #wake(): void {
-    for (const wake of [...this.#wakes]) wake();
   }
 }
