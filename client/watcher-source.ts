@@ -84,7 +84,7 @@ async function* open(
       yield partial.toStreamEvent();
       partial = undefined;
     } else {
-      yield { kind: 'keep_alive' };
+      yield { kind: 'part' };
     }
   }
 }

@@ -31,6 +31,8 @@ export type StreamEvent<T> =
   | ({ readonly kind: 'gap' } & StreamGap)
   /** Nothing to say, or nothing that this version understands: a sign of life. */
   | { readonly kind: 'keep_alive' }
+  /** A piece of something that is not whole yet, and comes again if the stream breaks before it is. */
+  | { readonly kind: 'part' }
   /** Occupies the positions from `from` up to, not including, `to`. */
   | { readonly kind: 'data'; readonly from: number; readonly to: number; readonly value: T }
   /** The last event, at this position. */
@@ -167,7 +169,7 @@ export class ResumableStream<T> {
         if (attempt.signal.aborted) break;
         watch.alive();
         if (event.kind === 'ready') isReady = true;
-        else if (isReady) backoff.reset();
+        else if (isReady && event.kind !== 'part') backoff.reset();
         if (this.#take(event)) return undefined;
       }
       if (attempt.signal.aborted) return abortError(attempt.signal);
@@ -203,6 +205,7 @@ export class ResumableStream<T> {
         this.#handlers.onEnd(event.value);
         return true;
       case 'keep_alive':
+      case 'part':
         return false;
     }
   }

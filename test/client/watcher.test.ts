@@ -75,6 +75,16 @@ describe('a watcher', () => {
     });
   });
 
+  it('waits longer and longer where its stream breaks in the same content each time', async () => {
+    files.cutBefore = 'content';
+    files.cuts = 1_000;
+    record();
+    files.change('/p/a', { content: new Uint8Array(10), partBytes: 5 });
+    await pass(20_000);
+    expect(files.attaches.length).toBeGreaterThan(2);
+    expect(files.attaches.length).toBeLessThan(15);
+  });
+
   it('lives on through silence that is kept alive, and opens its stream anew after other silence', async () => {
     const told = record();
     await pass(60_000);

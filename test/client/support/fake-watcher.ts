@@ -47,8 +47,9 @@ export class FakeWatcher {
   readonly attaches: StreamWatcherRequest[] = [];
   /** Refuses every stream with this. */
   failure: ConnectError | undefined;
-  /** Ends the next stream that comes to this event right before it. */
+  /** Ends streams that come to this event right before it: the next one, or as many as it says. */
   cutBefore: Event['case'];
+  cuts = 1;
   /** Whether deletions are missing in what makes up for a gap. */
   isIncomplete = false;
   readonly #news: News;
@@ -106,7 +107,8 @@ export class FakeWatcher {
     this.attaches.push(request);
     for await (const event of this.#events(request, signal)) {
       if (event.case === this.cutBefore) {
-        this.cutBefore = undefined;
+        this.cuts -= 1;
+        if (this.cuts <= 0) this.cutBefore = undefined;
         return;
       }
       yield { event };
