@@ -77,8 +77,7 @@ async function runCuts(mutations: readonly Mutation[]): Promise<readonly string[
   const env = { ...SMALL, COMPUTESDK_REPORT: '' };
   const results = join(copy.root, 'results.json');
   const reporter = ['--reporter=json', `--outputFile=${results}`];
-  const how = ['run', '--sequence.concurrent', ...reporter];
-  const run = ['node_modules/vitest/vitest.mjs', ...how, TEST];
+  const run = ['node_modules/vitest/vitest.mjs', 'run', ...reporter, TEST];
   const { output } = await copy.run(run, env);
   if (!existsSync(results)) throw new Error(`the test did not run:\n${output}`);
   const { testResults }: VitestResults = JSON.parse(readFileSync(results, 'utf8'));

@@ -19,7 +19,7 @@ const LIVE_CUTS = 0.6;
 const INPUT_CUTS = 0.7;
 const WITHIN_MS = isSoak ? 900_000 : 110_000;
 
-it.for(TRANSPORTS)(
+it.concurrent.for(TRANSPORTS)(
   '%s: loses, repeats and reorders nothing in either direction while the network keeps breaking',
   { timeout: WITHIN_MS + 60_000 },
   async (transport) => {
