@@ -10,7 +10,7 @@ const WIDE = [
   'test/e2e/{bad-input,bad-requests,canaries,cut-creations,cut-mutants,fallback}.test.ts',
   'test/e2e/{forged-tokens,hostile-sandbox,input-streams,isolation,liveness,magic-links}.test.ts',
   'test/e2e/{magic-links-browser,many-streams,previews,protocols,quick-start}.test.ts',
-  'test/e2e/{recorded-sandbox,redirects,signal-latency,signals,signals-shared-network}.test.ts',
+  'test/e2e/{reader-leases,recorded-sandbox,redirects,signal-latency,signals,signals-shared-network}.test.ts',
   'test/e2e/store-kills.test.ts',
   'test/e2e/preview-*.test.ts',
   'test/tooling/{bench,layers,process-search,promises,proto-index,readme}.test.ts',

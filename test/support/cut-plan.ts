@@ -12,13 +12,19 @@ export type CutPlanOptions = {
   readonly writesPerCut: number;
 };
 
-/** How often a cut stream is cut once more while it is being resumed. */
-const RECONNECT_CHANCE = 0.75;
-/** At most so often in a row, so that the client's backoff stays short. */
-const MAX_RECONNECT_CUTS = 2;
-/** How often a resumed stream is asked for from an earlier position. */
-const STALE_CHANCE = 0.3;
+type Turns<T> = readonly [T, ...T[]];
+
+/**
+ * How often a stream is cut once more while it is being resumed, one live cut after the other. In turn
+ * rather than by chance, as all that decides the share of a kind of fault: a few dozen of them suffice
+ * then. Twice in a row at most, so that the client's backoff stays short.
+ */
+const RECONNECT_CUTS: Turns<number> = [1, 0, 2, 0, 1];
+/** Whether a resumed stream is asked for from an earlier position. */
+const IS_STALE: Turns<boolean> = [true, false, false];
 const MAX_STALE_BYTES = 20_000;
+/** What happens to an input that is hit: it does not arrive in full, or it does and its answer is lost. */
+const IS_INPUT_LOST: Turns<boolean> = [false, false, true, false];
 /** Long enough for the inputs in flight to be applied, all of whose answers are then lost. */
 const SWALLOW_MS = 25;
 /** Longer than the frame around the first message of a stream, shorter than that message. */
@@ -39,6 +45,9 @@ export class CutPlan implements FaultPlan {
   staleAttaches = 0;
   isActive = true;
   readonly #options: CutPlanOptions;
+  readonly #nextReconnectCuts = inTurn(RECONNECT_CUTS);
+  readonly #nextIsStale = inTurn(IS_STALE);
+  readonly #nextIsInputLost = inTurn(IS_INPUT_LOST);
   #bytesLeft: number;
   #inputsLeft: number;
   #reconnectCuts = 0;
@@ -82,16 +91,14 @@ export class CutPlan implements FaultPlan {
   }
 
   onCut(call: ProxiedCall): void {
-    if (!call.isLiveStream || !this.#options.random.chance(RECONNECT_CHANCE)) return;
-    this.#reconnectCuts = 1 + this.#options.random.below(MAX_RECONNECT_CUTS);
+    if (call.isLiveStream) this.#reconnectCuts = this.#nextReconnectCuts();
   }
 
   /** Nothing in the contract keeps a reader from going back; what it has already must not count twice. */
   rewriteAttach(body: Buffer, call: ProxiedCall): Buffer {
-    if (!this.isActive || !call.isReconnect || !this.#options.random.chance(STALE_CHANCE))
-      return body;
+    if (!this.isActive || !call.isReconnect) return body;
     const request = fromBinary(AttachTerminalRequestSchema, body.subarray(5));
-    if (request.cursor === undefined) return body;
+    if (request.cursor === undefined || !this.#nextIsStale()) return body;
     const back = BigInt(1 + this.#options.random.below(MAX_STALE_BYTES));
     request.cursor = request.cursor > back ? request.cursor - back : 0n;
     this.staleAttaches++;
@@ -105,7 +112,7 @@ export class CutPlan implements FaultPlan {
     if (this.#inputsLeft-- > 0) return undefined;
     this.#inputsLeft = this.#draw(this.#options.writesPerCut);
     const { random } = this.#options;
-    return random.chance(0.3)
+    return this.#nextIsInputLost()
       ? { cutAfterBytes: random.below(200) }
       : { swallowThenCutAllMs: SWALLOW_MS };
   }
@@ -126,7 +133,14 @@ export class CutPlan implements FaultPlan {
     return cut;
   }
 
+  /** From half of the average to one and a half: any position, but a number of cuts that can be relied on. */
   #draw(average: number): number {
-    return 1 + this.#options.random.below(2 * average);
+    return Math.ceil(average / 2) + this.#options.random.below(average);
   }
+}
+
+/** Gives one value after the other, and the first again after the last. */
+function inTurn<T>(turns: Turns<T>): () => T {
+  let next = 0;
+  return () => turns[next++ % turns.length] ?? turns[0];
 }

@@ -9,6 +9,7 @@ import type { Readable } from 'node:stream';
 import { processesOf } from '../tooling/process-search.ts';
 import { nodePath, repositoryRoot } from './paths.ts';
 import { listProcesses, readProcess } from './processes.ts';
+import { UidRange } from './uid-range.ts';
 import { until, within } from './until.ts';
 
 export type GatewayOptions = {
@@ -32,35 +33,30 @@ const STOP_MS = 20_000;
 /** The end of the output that is kept for error messages. */
 const MAX_OUTPUT_CHARS = 64 * 1024;
 const READY_LINE = /^computesdk gateway ready at (\S+)$/m;
-/** Each gateway under root gets its own host uids, so that what it leaves can be told from others'. */
-const UIDS_PER_GATEWAY = 100;
-const UID_SLOTS = 100;
-const FIRST_UID = 70_000;
 
 /** A gateway in a process of its own, with a data directory of its own, on a free port. */
 export class TestGateway implements AsyncDisposable {
   readonly apiKey: string;
   readonly dataDirectory: string;
   /** The host uids of its boxes, when it runs as root. */
-  readonly uids: { readonly first: number; readonly last: number };
+  readonly uids: UidRange;
   readonly #options: GatewayOptions;
   #child: Child | undefined;
   #exit: Promise<GatewayExit> | undefined;
   #output = '';
   #url = '';
 
-  private constructor(options: GatewayOptions) {
+  private constructor(options: GatewayOptions, uids: UidRange) {
     this.#options = options;
+    this.uids = uids;
     this.apiKey = options.env?.['COMPUTESDK_API_KEY'] ?? randomBytes(24).toString('base64url');
     this.dataDirectory =
       options.dataDirectory ?? mkdtempSync(join(tmpdir(), 'computesdk-gateway-'));
-    const first = freeUids();
-    this.uids = { first, last: first + UIDS_PER_GATEWAY - 1 };
   }
 
   /** Resolves when the gateway has said that it is ready. */
   static async start(options: GatewayOptions = {}): Promise<TestGateway> {
-    const gateway = new TestGateway(options);
+    const gateway = new TestGateway(options, await UidRange.take());
     try {
       await gateway.#launch('0');
     } catch (error) {
@@ -203,6 +199,11 @@ export class TestGateway implements AsyncDisposable {
   }
 
   async #clean(): Promise<void> {
+    await this.#cleanDirectory();
+    this.uids.release();
+  }
+
+  async #cleanDirectory(): Promise<void> {
     // A directory that was given may be another gateway's, whose processes are none of ours.
     if (this.#options.dataDirectory !== undefined) return;
     for (const { pid } of this.leftovers()) {
@@ -210,19 +211,6 @@ export class TestGateway implements AsyncDisposable {
     }
     await rm(this.dataDirectory, { recursive: true, force: true, maxRetries: 5 });
   }
-}
-
-function freeUids(): number {
-  const used = new Set(
-    listProcesses().map(({ uid }) => Math.floor((uid - FIRST_UID) / UIDS_PER_GATEWAY)),
-  );
-  // Near the top, random: suites that run at once, and the default's first uids, stay apart.
-  const start = 10 + ((randomBytes(1)[0] ?? 0) % (UID_SLOTS - 10));
-  for (let offset = 0; offset < UID_SLOTS; offset++) {
-    const slot = (start + offset) % UID_SLOTS;
-    if (!used.has(slot)) return FIRST_UID + slot * UIDS_PER_GATEWAY;
-  }
-  throw new Error('every range of host uids is in use');
 }
 
 function kill(pid: number): void {

@@ -38,12 +38,17 @@ export async function runTraffic(
   sandbox: Sandbox,
   options: TrafficOptions,
 ): Promise<TrafficResult> {
-  const problems: Problems = { gaps: [], errors: [] };
+  const notes: Notes = { gaps: [], errors: [], printed: 0, written: 0, echoed: 0 };
   const [output, input] = await within(
-    Promise.all([runOutput(sandbox, options, problems), runInput(sandbox, options, problems)]),
-    { what: 'the traffic to end', withinMs: options.withinMs },
+    Promise.all([runOutput(sandbox, options, notes), runInput(sandbox, options, notes)]),
+    {
+      get what() {
+        return `the traffic to end, which got to ${JSON.stringify(notes)}`;
+      },
+      withinMs: options.withinMs,
+    },
   );
-  return { ...output, ...input, ...problems };
+  return { ...output, ...input, gaps: notes.gaps, errors: notes.errors };
 }
 
 /** Runs a script on pipes in the box and returns what it printed. */
@@ -59,23 +64,27 @@ export async function runInBox(sandbox: Sandbox, script: string): Promise<string
   return reader.text;
 }
 
-type Problems = { gaps: TerminalGap[]; errors: string[] };
+type Notes = {
+  readonly gaps: TerminalGap[];
+  readonly errors: string[];
+  /** How many bytes of output came, how many inputs were written, and how many bytes of them came back. */
+  printed: number;
+  written: number;
+  echoed: number;
+};
 
-async function runOutput(
-  sandbox: Sandbox,
-  { seed, outputBytes }: TrafficOptions,
-  problems: Problems,
-) {
+async function runOutput(sandbox: Sandbox, { seed, outputBytes }: TrafficOptions, notes: Notes) {
   const known = new KnownOutput(seed);
   const args = known.program(outputBytes);
   const terminal = await sandbox.terminal.create({ pty: true, shell: '/bin/sh', args });
-  watch(terminal, problems);
+  watch(terminal, notes);
   const hash = createHash('sha256');
   let bytes = 0;
   await new Promise<void>((resolve) => {
     terminal.on('data', (data) => {
       hash.update(data);
       bytes += data.length;
+      notes.printed = bytes;
     });
     terminal.on('exit', () => resolve());
   });
@@ -85,14 +94,14 @@ async function runOutput(
   };
 }
 
-async function runInput(sandbox: Sandbox, options: TrafficOptions, problems: Problems) {
+async function runInput(sandbox: Sandbox, options: TrafficOptions, notes: Notes) {
   const script = `stty raw -echo; echo ${READY.trim()}; exec tee /project/received`;
   const terminal = await sandbox.terminal.create({
     pty: true,
     shell: '/bin/sh',
     args: ['-c', script],
   });
-  watch(terminal, problems);
+  watch(terminal, notes);
   const reader = new Reader(terminal);
   await until(() => reader.text === READY, { what: 'the echo to be ready' });
   const random = seededRandom(options.seed + 1);
@@ -101,7 +110,11 @@ async function runInput(sandbox: Sandbox, options: TrafficOptions, problems: Pro
   for (let index = 0; index < options.inputs; index++) {
     const data = inputOf(index, random);
     typed.push(data);
-    const write = terminal.write(data).finally(() => pending.delete(write));
+    const write = terminal.write(data).finally(() => {
+      pending.delete(write);
+      notes.written++;
+      notes.echoed = reader.bytes;
+    });
     write.catch(() => undefined);
     pending.add(write);
     if (pending.size >= MOST_UNAWAITED) await Promise.race(pending);
@@ -131,9 +144,9 @@ function inputOf(index: number, random: SeededRandom): Buffer {
   return Buffer.concat([number, random.bytes(1 + random.below(MAX_INPUT_BYTES))]);
 }
 
-function watch(terminal: Terminal, problems: Problems): void {
-  terminal.on('gap', (gap) => problems.gaps.push(gap));
-  terminal.on('error', (error) => problems.errors.push(`${error.code}: ${error.message}`));
+function watch(terminal: Terminal, notes: Notes): void {
+  terminal.on('gap', (gap) => notes.gaps.push(gap));
+  terminal.on('error', (error) => notes.errors.push(`${error.code}: ${error.message}`));
 }
 
 function digest(data: Uint8Array): Digest {

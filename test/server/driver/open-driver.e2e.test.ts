@@ -3,7 +3,7 @@ import { chmodSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { promisify } from 'node:util';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { jsonLogger } from '../../../server/core/log.ts';
 import type { AgentProgram } from '../../../server/driver/agent-program.ts';
 import type { Egress } from '../../../server/driver/driver.ts';
@@ -73,10 +73,17 @@ describe('openDriver', () => {
   });
 
   test('leaves nothing behind in the temporary directory', async () => {
-    const before = readdirSync(tmpdir());
-    await open({ name: 'process' }).then(({ driver }) => driver.close());
-    if (hasBoxes) await open({ egress: 'none' }).then(({ driver }) => driver.close());
-    expect(readdirSync(tmpdir())).toEqual(before);
+    // Other suites, which run beside this one, come and go in the run's.
+    const own = mkdtempSync(join(tmpdir(), 'own-'));
+    chmodSync(own, 0o755);
+    vi.stubEnv('TMPDIR', own);
+    try {
+      await open({ name: 'process' }).then(({ driver }) => driver.close());
+      if (hasBoxes) await open({ egress: 'none' }).then(({ driver }) => driver.close());
+    } finally {
+      vi.unstubAllEnvs();
+    }
+    expect(readdirSync(own)).toEqual([]);
   });
 
   test.runIf(isRoot && hasBoxes)("names the file that a box's user could not read", async () => {
