@@ -1,5 +1,6 @@
 import { writeSync } from 'node:fs';
 import { createServer } from 'node:http';
+import { setFlagsFromString } from 'node:v8';
 import type { ConnectRouter } from '@connectrpc/connect';
 import { AgentService } from '../../gen/computesdk/agent/v1/agent_service_pb.ts';
 import { SignalService } from '../../gen/computesdk/v1/signal_service_pb.ts';
@@ -8,7 +9,7 @@ import { WatcherService } from '../../gen/computesdk/v1/watcher_service_pb.ts';
 import { systemClock } from '../core/clock.ts';
 import { jsonLogger } from '../core/log.ts';
 import { rpcHandler } from '../rpc/connect-node.ts';
-import { PROJECT_PATH, parseAgentConfig } from './config.ts';
+import { AGENT_V8_OPTIONS, PROJECT_PATH, parseAgentConfig } from './config.ts';
 import { closeInheritedDescriptors } from './descriptors.ts';
 import { Lifecycle } from './lifecycle.ts';
 import { agentService } from './rpc/agent-service.ts';
@@ -36,6 +37,8 @@ const MAX_HEADER_BYTES = 16 * 1024;
 const REQUEST_TIMEOUT_MS = 30_000;
 /** An unused connection of the gateway is kept for this long. */
 const KEEP_ALIVE_TIMEOUT_MS = 75_000;
+/** After this long the start is over, in milliseconds, with all of Node.js that it needs. */
+const STARTED_MS = 200;
 /** How long calls may take to end before the agent goes. */
 const EXIT_MS = 1000;
 
@@ -130,8 +133,13 @@ process.on('SIGINT', () => void end('SIGINT'));
 // The gateway's terminal is not this process's concern, and its going must not end programs.
 process.on('SIGHUP', () => {});
 server.listen({ fd: config.listenFd }, () => {
+  setTimeout(applyOptions, STARTED_MS).unref();
   logger.info('agent ready', { sandboxId: config.sandboxId, bootId: config.bootId });
 });
+
+function applyOptions(): void {
+  for (const option of AGENT_V8_OPTIONS) setFlagsFromString(option);
+}
 
 async function end(why: string): Promise<void> {
   logger.info('agent ends', { why });

@@ -1,5 +1,5 @@
 import { existsSync, lstatSync, readlinkSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { PROJECT_PATH } from '../agent/config.ts';
 import type { AgentProgram } from './agent-program.ts';
 import type { BoxFolders } from './box-directory.ts';
@@ -126,7 +126,7 @@ function rootFileSystem(options: BubblewrapOptions): string[] {
   return [
     ...['--ro-bind', '/usr', '/usr'],
     ...SYSTEM_FOLDERS.filter((path) => existsSync(path)).flatMap(systemFolder),
-    ...options.sharedEtc.flatMap((name) => ['--ro-bind', `/etc/${name}`, `/etc/${name}`]),
+    ...options.sharedEtc.flatMap((name) => sharedEntry(`/etc/${name}`)),
     ...['--proc', '/proc', '--dev', '/dev'],
     ...scratch('/dev/shm', SHM_BYTES),
     ...scratch('/tmp', TMP_BYTES),
@@ -138,6 +138,15 @@ function rootFileSystem(options: BubblewrapOptions): string[] {
     ]),
     ...['--remount-ro', '/'],
   ];
+}
+
+/**
+ * A link to what every box sees stays a link. Of `localtime` it is the name of the time zone: without it
+ * Node.js compares the file with every zone of the system, which takes longer than its start.
+ */
+function sharedEntry(path: string): string[] {
+  const target = lstatSync(path).isSymbolicLink() ? resolve('/etc', readlinkSync(path)) : '';
+  return target.startsWith('/usr/') ? ['--symlink', target, path] : ['--ro-bind', path, path];
 }
 
 function systemFolder(path: string): string[] {

@@ -16,7 +16,7 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(() => gateway.stop(), 60_000);
 
-describe.concurrent('a crowd of readers with leases', () => {
+describe('a crowd of readers with leases', () => {
   const crowds = [1, 10, 50].flatMap((stalled) =>
     TRANSPORTS.map((transport) => ({ stalled, transport })),
   );

@@ -28,8 +28,8 @@ export type RawViewerOptions = {
   };
 };
 
-/** How much is read between two acknowledgements. */
-const ACKNOWLEDGE_BYTES = 64 * 1024;
+/** How much is read between two acknowledgements: as much as the SDK reads. */
+const ACKNOWLEDGE_BYTES = 128 * 1024;
 
 /** One attach call over a connection of its own, without any help of the SDK: it stalls and vanishes when told. */
 export class RawViewer {

@@ -42,7 +42,7 @@ export function connectionValues(request: HttpRequest, response: HttpResponse): 
     disconnect: () => request.socket.destroy(),
     // Before the first message Connect has not sent the headers.
     takesMessages: () => hasEnvelopes && response.headersSent,
-    send: (parts, signal) => untilAborted(write(response, [envelopeHead(parts), ...parts]), signal),
+    send: (parts, signal) => untilAborted(write(response, parts), signal),
   });
 }
 
@@ -64,14 +64,13 @@ function envelopeHead(parts: readonly Uint8Array[]): Uint8Array {
   return head;
 }
 
-async function write(response: ServerResponse, parts: readonly Uint8Array[]): Promise<void> {
-  response.cork();
-  const taken = parts.map(
-    (part) =>
-      new Promise<void>((resolve, reject) => {
-        response.write(part, (error) => (error ? reject(error) : resolve()));
-      }),
-  );
-  response.uncork();
-  await Promise.all(taken);
+/** Few pieces and one promise: each is garbage, for every message of every reader. */
+function write(response: ServerResponse, parts: readonly Uint8Array[]): Promise<void> {
+  const last = parts.length - 1;
+  return new Promise((resolve, reject) => {
+    response.cork();
+    response.write(Buffer.concat([envelopeHead(parts), ...parts.slice(0, last)]));
+    response.write(parts[last], (error) => (error ? reject(error) : resolve()));
+    response.uncork();
+  });
 }

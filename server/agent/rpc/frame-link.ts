@@ -10,8 +10,8 @@ import type { Logger } from '../../core/log.ts';
 import { FRAME_LINK_PATH, FRAME_LINK_PROTOCOL } from '../../rpc/frame-link.ts';
 import { frameRoutes } from '../../rpc/frame-routes.ts';
 import { FrameServer } from '../../rpc/frame-server.ts';
-import { FrameSplitter, frameLength } from '../../rpc/frame-splitter.ts';
-import { gatherWrites } from '../../rpc/gathered-writes.ts';
+import { FrameSplitter } from '../../rpc/frame-splitter.ts';
+import { FrameWriter } from '../../rpc/frame-writer.ts';
 import type { FrameSink } from '../../rpc/served-call.ts';
 import { framedCallValues } from './connection.ts';
 import { FREQUENT } from './interceptor.ts';
@@ -86,20 +86,18 @@ function taker(server: FrameServer): (frame: Frame) => void {
 
 /** What leaves for the gateway. */
 class LinkSink implements FrameSink {
-  readonly #socket: Duplex;
-  readonly #gather: () => void;
+  readonly #writer: FrameWriter;
   /** Frames that nobody waits for. */
   #held: (readonly Uint8Array[])[] = [];
   #timer: NodeJS.Timeout | undefined;
 
   constructor(socket: Duplex) {
-    this.#socket = socket;
-    this.#gather = gatherWrites(socket);
+    this.#writer = new FrameWriter(socket);
+    socket.on('close', () => clearTimeout(this.#timer));
   }
 
   write(parts: readonly Uint8Array[], onTaken?: () => void): void {
-    this.#gather();
-    this.#send(parts, onTaken);
+    this.#writer.write(parts, onTaken);
     this.flush();
   }
 
@@ -114,16 +112,6 @@ class LinkSink implements FrameSink {
     this.#timer = undefined;
     const held = this.#held;
     this.#held = [];
-    this.#gather();
-    for (const parts of held) this.#send(parts);
-  }
-
-  #send(parts: readonly Uint8Array[], onTaken?: () => void): void {
-    this.#socket.write(frameLength(parts));
-    const last = parts.length - 1;
-    parts.forEach((part, index) => {
-      if (index === last && onTaken) this.#socket.write(part, () => onTaken());
-      else this.#socket.write(part);
-    });
+    for (const parts of held) this.#writer.write(parts);
   }
 }

@@ -10,8 +10,8 @@ import type { Frame } from '../../../gen/computesdk/v1/frame_pb.ts';
 import { DomainError } from '../../core/domain-error.ts';
 import type { Principal } from '../../core/principal.ts';
 import { FRAME_LINK_PATH, FRAME_LINK_PROTOCOL } from '../../rpc/frame-link.ts';
-import { FrameSplitter, frameLength } from '../../rpc/frame-splitter.ts';
-import { gatherWrites } from '../../rpc/gathered-writes.ts';
+import { FrameSplitter } from '../../rpc/frame-splitter.ts';
+import { FrameWriter } from '../../rpc/frame-writer.ts';
 import { principalToHeaders } from '../../rpc/principal-headers.ts';
 import { loopShare } from '../proxy/loop-share.ts';
 import type { AgentEndpoint } from '../sandbox/agents.ts';
@@ -43,8 +43,7 @@ export class AgentLink {
   /** Whom the agent takes the next call to be made by. */
   #principal: Principal | undefined;
   #isPaused = false;
-  /** Called before each write. */
-  #gather = () => {};
+  #writer: FrameWriter | undefined;
   readonly #resume = () => {
     if (!this.#isPaused) this.#socket?.resume();
   };
@@ -77,9 +76,7 @@ export class AgentLink {
     }
     const socket = this.#socket;
     if (!socket || socket.destroyed) return;
-    this.#gather();
-    socket.write(frameLength([frame]));
-    const isFlowing = socket.write(frame);
+    const isFlowing = this.#writer?.write([frame]);
     if (!isFlowing && socket.writableNeedDrain) this.#options.onPressure(true);
   }
 
@@ -111,7 +108,7 @@ export class AgentLink {
 
   #serve(socket: Duplex, head: Buffer): void {
     this.#socket = socket;
-    this.#gather = gatherWrites(socket);
+    this.#writer = new FrameWriter(socket);
     const splitter = new FrameSplitter(MAX_ANSWER_FRAME_BYTES);
     socket.on('error', () => {});
     socket.on('close', () => this.#lose(broken()));

@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { lstatSync, mkdtempSync, readFileSync, realpathSync, rmSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import { networkInterfaces, tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -46,6 +46,15 @@ describe.runIf(hasBoxes)('a program in a box', () => {
       .trim()
       .split(/\s+/);
     expect(map).toEqual(['1000', String(box.spec.uid ?? process.getuid?.()), '1']);
+  });
+
+  test('knows the time zone of the host by its name, which Node.js would look for otherwise', async () => {
+    if (!lstatSync('/etc/localtime').isSymbolicLink()) return;
+    const box = await bench.start();
+    const { stdout } = await box.run('readlink -f /etc/localtime; cat /etc/os-release');
+    const [zone, ...release] = stdout.split('\n');
+    expect(zone).toBe(realpathSync('/etc/localtime'));
+    expect(release.join('\n')).toBe(readFileSync('/etc/os-release', 'utf8'));
   });
 
   test('sees the processes of its own box only', async () => {
