@@ -44,7 +44,7 @@ export async function createToPrompt({ compute }: Stage): Promise<number> {
 async function agentStarts(count: number): Promise<number[]> {
   const signal = AbortSignal.timeout(PATIENCE_MS * (count + 1));
   const { driver, egress } = await openDriver({ name: 'bubblewrap', logger: silentLogger }, signal);
-  const bench = new BoxBench(driver);
+  const bench = await BoxBench.open(driver);
   const control = new AgentClient(systemClock);
   try {
     const taken: number[] = [];

@@ -45,8 +45,11 @@ export type BubblewrapDriverOptions = {
 const INFO_FD = FIRST_PIPE_FD;
 const SYNC_FD = NETWORK_READY_FD + 1;
 const NAT_PIPES = 3;
-/** Host uid of the box that is tried at the start: below the default range of sandboxes. */
-const PROBE_UID = 69_999;
+/**
+ * Host uid of the box that is tried at the start: below the default range of sandboxes, and another one
+ * for each of several gateways that start at once, as all processes of it are ended.
+ */
+const PROBE_UID = 69_000 + (process.pid % 1_000);
 /** The programs that find themselves on the host; nothing else of its environment is passed on. */
 const HOST_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 const isRoot = process.getuid?.() === 0;
@@ -133,7 +136,8 @@ export class BubblewrapDriver implements Driver {
       return { endpoint: this.endpoint(directory), handle, exited: launched.exited };
     } catch (error) {
       launched.discard();
-      await this.destroy(spec);
+      // By name: in the moment in which a process becomes another program it carries no marker.
+      await this.destroy({ ...spec, handle: await captureHandle([launched.pid]) });
       throw error;
     } finally {
       for (const pipe of launched.pipes) pipe.destroy();

@@ -122,7 +122,8 @@ export class ProcessDriver implements Driver {
       return { endpoint: this.endpoint(spec.directory), handle, exited: launched.exited };
     } catch (error) {
       launched.discard();
-      await this.destroy({ directory: spec.directory });
+      const handle = await captureHandle([launched.pid]);
+      await this.destroy({ directory: spec.directory, handle });
       throw error;
     }
   }

@@ -18,10 +18,10 @@ let programs: string;
 let driver: BubblewrapDriver;
 let bench: BoxBench;
 
-beforeAll(() => {
+beforeAll(async () => {
   programs = mkdtempSync(join(tmpdir(), 'programs-'));
   driver = new BubblewrapDriver({ program: writeCommandAgent(programs), egress: 'none' });
-  bench = new BoxBench(driver);
+  bench = await BoxBench.open(driver);
 });
 afterEach(() => bench.clear());
 afterAll(async () => {

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { boxMarker } from '../../../../server/driver/box-handle.ts';
 import type { Box, BoxSpec, Driver, Egress } from '../../../../server/driver/driver.ts';
 import { environmentHas, listProcesses } from '../../../support/processes.ts';
+import { UidRange } from '../../../support/uid-range.ts';
 import { type CommandResult, run } from './command-agent.ts';
 
 export type BenchOptions = {
@@ -23,20 +24,25 @@ export type BenchBox = Box & {
 };
 
 export const isRoot: boolean = process.getuid?.() === 0;
-/** Not in the range that a gateway of another suite would use. */
-const FIRST_UID = 68_000;
 
 /** Makes boxes of one driver and removes what is left of them. */
 export class BoxBench {
   readonly directory: string;
   readonly #driver: Driver;
   readonly #boxes: BenchBox[] = [];
-  #nextUid = FIRST_UID + (process.pid % 1000);
+  readonly #uids: UidRange;
+  #nextUid: number;
 
-  constructor(driver: Driver) {
+  private constructor(driver: Driver, uids: UidRange) {
     this.#driver = driver;
+    this.#uids = uids;
+    this.#nextUid = uids.first;
     this.directory = mkdtempSync(join(tmpdir(), 'box-'));
     chmodSync(this.directory, 0o700);
+  }
+
+  static async open(driver: Driver): Promise<BoxBench> {
+    return new BoxBench(driver, await UidRange.take());
   }
 
   spec(options: BenchOptions = {}): BoxSpec {
@@ -53,8 +59,9 @@ export class BoxBench {
     };
     const spec = { sandboxId, directory, egress: options.egress ?? 'none', agent };
     if (!isRoot || !this.#driver.isolated) return spec;
-    this.#nextUid += 1;
-    return { ...spec, uid: options.uid ?? this.#nextUid };
+    if (this.#nextUid > this.#uids.last) throw new Error('the bench has no uid left');
+    const uid = options.uid ?? this.#nextUid++;
+    return { ...spec, uid };
   }
 
   async start(options: BenchOptions = {}): Promise<BenchBox> {
@@ -77,6 +84,7 @@ export class BoxBench {
 
   async close(): Promise<void> {
     await this.clear();
+    this.#uids.release();
     rmSync(this.directory, { recursive: true, force: true });
   }
 }

@@ -37,11 +37,11 @@ export function describeDriver({ name, open, isAvailable }: DriverSuite): void {
     let driver: Driver;
     let bench: BoxBench;
 
-    beforeAll(() => {
+    beforeAll(async () => {
       vi.stubEnv('COMPUTESDK_API_KEY', CANARY);
       programs = mkdtempSync(join(tmpdir(), 'programs-'));
       driver = open(writeCommandAgent(programs));
-      bench = new BoxBench(driver);
+      bench = await BoxBench.open(driver);
     });
     afterEach(() => bench.clear());
     afterAll(async () => {
