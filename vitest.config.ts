@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config';
+import { LongestFirst } from './test/tooling/longest-first.ts';
 
 /** Suites with real gateways, boxes, browsers or installs. */
 const HEAVY = ['test/{chaos,driver,e2e,tooling}/**/*.test.ts', 'test/**/*.e2e.test.ts'];
@@ -6,7 +7,7 @@ const HEAVY = ['test/{chaos,driver,e2e,tooling}/**/*.test.ts', 'test/**/*.e2e.te
 const WIDE = [
   'test/client/**/*.e2e.test.ts',
   'test/server/driver/**/*.e2e.test.ts',
-  'test/web/**/*.e2e.test.ts',
+  'test/web/{magic-link,start-link}.e2e.test.ts',
   'test/e2e/{bad-input,bad-requests,canaries,cut-creations,cut-mutants,fallback}.test.ts',
   'test/e2e/{forged-tokens,hostile-sandbox,input-streams,isolation,liveness,magic-links}.test.ts',
   'test/e2e/{magic-links-browser,many-streams,previews,protocols,quick-start}.test.ts',
@@ -30,6 +31,7 @@ const heavy = { ...shared, testTimeout: 120_000 * patience, hookTimeout: 60_000 
 export default defineConfig({
   test: {
     globalSetup: ['test/tooling/run-leaks.ts'],
+    sequence: { sequencer: LongestFirst },
     reporters: ['default', './test/tooling/counts-reporter.ts'],
     projects: [
       {
