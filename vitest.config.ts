@@ -7,10 +7,11 @@ const HEAVY = ['test/{chaos,driver,e2e,tooling}/**/*.test.ts', 'test/**/*.e2e.te
 const WIDE = [
   'test/client/**/*.e2e.test.ts',
   'test/server/driver/**/*.e2e.test.ts',
+  'test/server/gateway/supervisor/*.e2e.test.ts',
   'test/web/{magic-link,start-link}.e2e.test.ts',
   'test/e2e/{bad-input,bad-requests,canaries,cut-creations,cut-mutants,fallback}.test.ts',
   'test/e2e/{forged-tokens,hostile-sandbox,input-streams,isolation,liveness,magic-links}.test.ts',
-  'test/e2e/{magic-links-browser,many-streams,previews,protocols,quick-start}.test.ts',
+  'test/e2e/{magic-links-browser,malformed-requests,many-streams,previews,protocols,quick-start}.test.ts',
   'test/e2e/{reader-leases,recorded-sandbox,redirects,signal-latency,signals,signals-shared-network}.test.ts',
   'test/e2e/store-kills.test.ts',
   'test/e2e/preview-*.test.ts',
