@@ -24,7 +24,7 @@ export type InputStreamParts = {
 export class InputStream {
   readonly #parts: InputStreamParts;
   readonly #call: LinkedController;
-  /** Inputs without an answer, by sequence, oldest first. */
+  /** Inputs without an answer, by sequence, oldest first: as many as the queue has under way, 16. */
   readonly #sent = new Map<number, OnOutcome>();
   /** Inputs that the call has not taken yet. */
   #waiting: NumberedInput[] = [];
