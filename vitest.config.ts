@@ -13,7 +13,7 @@ const WIDE = [
   'test/e2e/{forged-tokens,hostile-sandbox,input-streams,isolation,liveness,magic-links}.test.ts',
   'test/e2e/{magic-links-browser,malformed-requests,many-streams,previews,protocols,quick-start}.test.ts',
   'test/e2e/{reader-leases,recorded-sandbox,redirects,signal-latency,signals,signals-shared-network}.test.ts',
-  'test/e2e/store-kills.test.ts',
+  'test/e2e/{store-kills,watches-exhausted}.test.ts',
   'test/e2e/preview-*.test.ts',
   'test/tooling/{bench,layers,process-search,promises,proto-index,readme}.test.ts',
 ];

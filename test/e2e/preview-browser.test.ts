@@ -1,37 +1,56 @@
-import type { Browser } from 'playwright-core';
+import type { Browser, BrowserContext } from 'playwright-core';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { compute } from '../../client/compute.ts';
 import { FRAME_PROTOCOL } from '../../frames/frame.ts';
 import { apiAttacks } from '../support/api-attacks.ts';
 import { launchChromium } from '../support/chromium.ts';
+import { servePage } from '../support/page.ts';
 import { PreviewStage } from '../support/preview-stage.ts';
 
 const PORT = 3000;
+/** What an origin that may call can do, of all attacks: without these, failing would prove nothing. */
+const WORKS_WHERE_LISTED = [
+  ...['fetch, JSON', 'fetch, binary', 'fetch, gRPC-web', 'fetch, keepalive', 'fetch, no referrer'],
+  ...['fetch of who it is', 'fetch by GET', 'fetch of a preview address', 'fetch of the workspace'],
+  ...['XMLHttpRequest', 'WebSocket', 'WebSocket without a protocol', 'WebSocket to another name'],
+  'worker',
+];
 
+let app: Awaited<ReturnType<typeof servePage>>;
 let stage: PreviewStage;
 let browser: Browser;
 
 beforeAll(async () => {
-  stage = await PreviewStage.open();
+  app = await servePage();
+  const allowed = new URL(app.url).origin;
+  stage = await PreviewStage.open({ env: { COMPUTESDK_ALLOWED_ORIGINS: allowed } });
   await stage.serve([PORT]);
   browser = await launchChromium();
 }, 60_000);
 afterAll(async () => {
   await browser.close();
   await stage[Symbol.asyncDispose]();
+  await app[Symbol.asyncDispose]();
 }, 60_000);
 
-it('a page of a preview can do nothing with the cookies of its visitor', async () => {
+/** The sandbox as its owner has it, and a page of the workspace that a link signed in to it. */
+async function signIn(context: BrowserContext) {
   const { gateway, sandboxId } = stage;
   const owner = compute({ apiKey: gateway.apiKey, gatewayUrl: gateway.url });
   const sandbox = await owner.sandbox.getById(sandboxId);
-  await using context = await browser.newContext();
   const visitor = await context.newPage();
   const link = await sandbox.magicLink.create({ redirectUrl: '/workspace' });
   await visitor.goto(link.url);
   await visitor.getByRole('button').click();
   await visitor.waitForURL(/\/workspace\/sbx/);
   await visitor.waitForLoadState('networkidle');
+  return { sandbox, visitor };
+}
+
+it('a page of a preview can do nothing with the cookies of its visitor', async () => {
+  const { gateway, sandboxId } = stage;
+  await using context = await browser.newContext();
+  const { sandbox, visitor } = await signIn(context);
   const before = (await sandbox.terminal.list()).length;
   const tokens = (await sandbox.sessionToken.list()).length;
 
@@ -62,4 +81,21 @@ it('a page of a preview can do nothing with the cookies of its visitor', async (
   for (const { value } of await context.cookies()) {
     if (value.length === 43) expect(seen.includes(value)).toBe(false);
   }
+});
+
+it('a page that is listed can do with the same code what it is listed for', async () => {
+  await using context = await browser.newContext();
+  const { sandbox } = await signIn(context);
+  const { gateway, sandboxId } = stage;
+  const before = (await sandbox.terminal.list()).length;
+  const page = await context.newPage();
+  await page.goto(app.url);
+  const target = { gateway: gateway.url, sandboxId, protocol: FRAME_PROTOCOL };
+  // They would end the visit that the others need, or need a program in a sandbox.
+  const without = ['sign out', 'multipart', 'cookies', 'redirect', 'domain of the document'];
+  const results = await page.evaluate(apiAttacks, { ...target, without });
+
+  const successes = Object.entries(results).filter(([, result]) => !result.startsWith('blocked'));
+  expect(successes.map(([name]) => name)).toEqual(WORKS_WHERE_LISTED);
+  expect((await sandbox.terminal.list()).length).toBeGreaterThan(before);
 });

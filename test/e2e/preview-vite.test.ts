@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
+import { getCACertificates, setDefaultCACertificates } from 'node:tls';
 import type { Browser, FrameLocator, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { launchChromium } from '../support/chromium.ts';
@@ -14,16 +15,17 @@ import { until } from '../support/until.ts';
 import { writeViteProject, writeViteText } from '../support/vite-project.ts';
 
 const PORT = 5173;
-const CERTIFICATE = join(repositoryRoot, 'test/server/gateway/http/certificate/certificate.pem');
-const KEY = join(repositoryRoot, 'test/server/gateway/http/certificate/key.pem');
+const CERTIFICATES = join(repositoryRoot, 'test/server/gateway/http/certificate');
+/** Signed the gateway's certificate, for `localhost` and `*.preview.test`. */
+const AUTHORITY = readFileSync(join(CERTIFICATES, 'authority.pem'), 'utf8');
 
 describe.each([
   { name: 'on *.localhost, in cleartext', env: {}, domain: 'localhost', scheme: 'http' },
   {
-    name: 'on a domain of its own, with TLS and HTTP/2',
+    name: 'on a domain of its own, with TLS by an authority of its own, and HTTP/2',
     env: {
-      COMPUTESDK_TLS_CERT: CERTIFICATE,
-      COMPUTESDK_TLS_KEY: KEY,
+      COMPUTESDK_TLS_CERT: join(CERTIFICATES, 'certificate.pem'),
+      COMPUTESDK_TLS_KEY: join(CERTIFICATES, 'key.pem'),
       COMPUTESDK_PREVIEW_DOMAIN: 'preview.test',
     },
     domain: 'preview.test',
@@ -36,9 +38,10 @@ describe.each([
   let page: Page;
   let frame: FrameLocator;
 
+  const known = getCACertificates('default');
+
   beforeAll(async () => {
-    // Only for this process's own calls: the certificate is of no authority that it knows.
-    if (how.scheme === 'https') process.env['NODE_TLS_REJECT_UNAUTHORIZED'] = '0';
+    if (how.scheme === 'https') setDefaultCACertificates([...known, AUTHORITY]);
     app = createServer((_request, response) => {
       response.setHeader('content-type', 'text/html');
       response.end('<!doctype html><title>app</title><iframe></iframe>');
@@ -47,7 +50,7 @@ describe.each([
     stage = await PreviewStage.open({ env: how.env });
     browser = await launchChromium([
       '--host-resolver-rules=MAP *.preview.test 127.0.0.1',
-      `--ignore-certificate-errors-spki-list=${spkiHash()}`,
+      `--ignore-certificate-errors-spki-list=${spkiHash(AUTHORITY)}`,
     ]);
     writeViteProject(stage.project);
     const terminal = await stage.sandbox.terminal.create({
@@ -68,7 +71,7 @@ describe.each([
     await stage?.[Symbol.asyncDispose]();
     app.closeAllConnections();
     await new Promise((resolve) => app.close(resolve));
-    delete process.env['NODE_TLS_REJECT_UNAUTHORIZED'];
+    setDefaultCACertificates(known);
   }, 60_000);
 
   const show = async (url: string) => {
@@ -124,9 +127,9 @@ describe.each([
   });
 });
 
-/** What Chromium is told of the certificate that it shall accept. */
-function spkiHash(): string {
-  const { publicKey } = new X509Certificate(readFileSync(CERTIFICATE));
+/** What Chromium is told of the authority whose certificates it shall accept. */
+function spkiHash(certificate: string): string {
+  const { publicKey } = new X509Certificate(certificate);
   const spki = publicKey.export({ type: 'spki', format: 'der' });
   return createHash('sha256').update(spki).digest('base64');
 }

@@ -17,6 +17,8 @@ export type GatewayOptions = {
   readonly env?: Readonly<Record<string, string>>;
   /** A copy of the repository to run instead of this one. */
   readonly root?: string;
+  /** A command that ends by executing what follows it, which then is the gateway. */
+  readonly prefix?: readonly string[];
   /** An existing data directory, which is then not removed. */
   readonly dataDirectory?: string;
   /** Gets all that it writes, of which {@link TestGateway.output} is only the end. */
@@ -156,7 +158,8 @@ export class TestGateway implements AsyncDisposable {
 
   async #launch(port: string): Promise<void> {
     const root = this.#options.root ?? repositoryRoot;
-    const child: Child = spawn(nodePath, ['server/gateway/main.ts'], {
+    const command = [...(this.#options.prefix ?? []), nodePath, 'server/gateway/main.ts'];
+    const child: Child = spawn(command[0] ?? nodePath, command.slice(1), {
       cwd: root,
       env: this.#environment(port),
       stdio: ['ignore', 'pipe', 'pipe'],

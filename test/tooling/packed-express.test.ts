@@ -112,7 +112,13 @@ test.each(TRANSPORTS)(
     const preview = page.frameLocator('iframe').locator('body');
     await expect.poll(() => preview.textContent(), PATIENCE).toBe(answer);
     expect(complaints).toEqual([]);
+    const signals = await sandbox.signal.start();
+    const closed = new Promise((resolve) =>
+      signals.on('port', ({ type }) => type === 'close' && resolve(type)),
+    );
     await server.destroy();
+    // Or the page of the next one is told of the port, and finds nothing there.
+    await closed;
     await sandbox.disconnect();
   },
 );
