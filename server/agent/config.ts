@@ -36,14 +36,6 @@ export const AGENT_PROTOCOL_VERSION = 1;
 /** Options for the Node.js that runs an agent. A small young generation: what a call leaves is garbage at once. */
 export const AGENT_NODE_OPTIONS: readonly string[] = ['--max-semi-space-size=1'];
 
-/**
- * Options of V8 for an agent that has started. With one of these on its command line Node.js compiles its
- * own modules anew, which takes as long as all else of its start. A heap that is collected earlier: 2 MB
- * less with 50 viewers, at no cost. One optimizing compiler of two: under load the second adds 6 MB, for
- * a tenth of the time of a call (measured).
- */
-export const AGENT_V8_OPTIONS: readonly string[] = ['--optimize-for-size', '--no-maglev'];
-
 /** Where a sandbox's files are, as the API spells it. */
 export const PROJECT_PATH = '/project';
 

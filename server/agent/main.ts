@@ -1,6 +1,5 @@
 import { writeSync } from 'node:fs';
 import { createServer } from 'node:http';
-import { setFlagsFromString } from 'node:v8';
 import type { ConnectRouter } from '@connectrpc/connect';
 import { AgentService } from '../../gen/computesdk/agent/v1/agent_service_pb.ts';
 import { SignalService } from '../../gen/computesdk/v1/signal_service_pb.ts';
@@ -9,8 +8,9 @@ import { WatcherService } from '../../gen/computesdk/v1/watcher_service_pb.ts';
 import { systemClock } from '../core/clock.ts';
 import { jsonLogger } from '../core/log.ts';
 import { rpcHandler } from '../rpc/connect-node.ts';
-import { AGENT_V8_OPTIONS, PROJECT_PATH, parseAgentConfig } from './config.ts';
+import { PROJECT_PATH, parseAgentConfig } from './config.ts';
 import { closeInheritedDescriptors } from './descriptors.ts';
+import { keepHeapSmall } from './heap.ts';
 import { Lifecycle } from './lifecycle.ts';
 import { agentService } from './rpc/agent-service.ts';
 import { connectionValues } from './rpc/connection.ts';
@@ -133,13 +133,9 @@ process.on('SIGINT', () => void end('SIGINT'));
 // The gateway's terminal is not this process's concern, and its going must not end programs.
 process.on('SIGHUP', () => {});
 server.listen({ fd: config.listenFd }, () => {
-  setTimeout(applyOptions, STARTED_MS).unref();
+  setTimeout(keepHeapSmall, STARTED_MS).unref();
   logger.info('agent ready', { sandboxId: config.sandboxId, bootId: config.bootId });
 });
-
-function applyOptions(): void {
-  for (const option of AGENT_V8_OPTIONS) setFlagsFromString(option);
-}
 
 async function end(why: string): Promise<void> {
   logger.info('agent ends', { why });
