@@ -166,7 +166,8 @@ export class Connection {
             throw failure;
           }
           lastFailure = failure;
-          if (isNetworkFailure(failure)) this.reportFailure(generation);
+          // A kept connection may be closed just when it is used again: that alone is no interruption.
+          if (isNetworkFailure(failure) && backoff.attempts > 0) this.reportFailure(generation);
           const delayMs = Math.max(backoff.next(), failure.retryAfterMs ?? 0);
           await sleep(this.clock, delayMs, caller.signal);
         }

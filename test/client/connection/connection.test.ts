@@ -79,9 +79,26 @@ describe('the connection', () => {
     const before = gateway.network.cutStreams();
     await attach(1);
     await gateway.clock.advance(100);
+    console.log(states, gateway.network.callsOf('ListTerminals'), gateway.clock.pendingTimers);
     expect(before).toBe(1);
     expect(gateway.network.streams).toBe(2);
     expect(gateway.network.callsOf('AttachTerminal')).toBe(3);
+  });
+
+  it('is taken for broken by a call that fails twice, which may have found one connection closed', async () => {
+    for (const failures of [1, 2]) {
+      let left = failures;
+      gateway.network.unaryFate = (method) => {
+        if (method !== 'ListTerminals' || left === 0) return 'pass';
+        left -= 1;
+        return 'lose_request';
+      };
+      const listed = sandbox.terminal.list();
+      await gateway.clock.advance(1_000);
+      expect(await listed).toEqual([]);
+      const told = failures === 1 ? [] : ['reconnecting', 'connected'];
+      expect(states.map(({ state }) => state)).toEqual(told);
+    }
   });
 
   it('waits for as long as a gateway asks that gets too many calls', async () => {
