@@ -4,7 +4,7 @@ import { Latest } from './connection/latest.ts';
 /** Processed bytes after which the server is told at once. It sends 768 KiB ahead at the most. */
 const EVERY_BYTES = 128 * 1024;
 /** Processed bytes are told after this long without more of them. */
-const IDLE_MS = 1_000;
+const IDLE_MS = 250;
 
 /** Tells the server how far the output was processed: rarely, and only the newest position. */
 export class Acknowledger {
