@@ -25,8 +25,8 @@ const IS_STALE: Turns<boolean> = [true, false, false];
 const MAX_STALE_BYTES = 20_000;
 /** What happens to an input that is hit: it does not arrive in full, or it does and its answer is lost. */
 const IS_INPUT_LOST: Turns<boolean> = [false, false, true, false];
-/** Long enough for the inputs in flight to be applied, all of whose answers are then lost. */
-const SWALLOW_MS = 25;
+/** Long enough for 16 inputs to be in flight and applied, all of whose answers are then lost. */
+const SWALLOW_MS = 40;
 /** Longer than the frame around the first message of a stream, shorter than that message. */
 const INSIDE_READY_BYTES = 20;
 /** How often what precedes the calls of a WebSocket is cut, each way: its request and its hello, which comes later. */
