@@ -4,7 +4,7 @@ import { runInNewContext } from 'node:vm';
 /**
  * Options of V8 for an agent that has started. With one of these on its command line Node.js compiles its
  * own modules anew, which takes a fifth of its start and more. Measured with 50 viewers over HTTP, which
- * make an agent grow by 9 to 12 MB with all of them, and by 15 to 28 without.
+ * make an agent grow by 9 to 13 MB with all of them; with some, by 12 to 18 and at times 28.
  *
  * - The heap is collected when it has grown by a fifth, in steps of 2 MB instead of 8, and at once: while
  *   marking goes on step by step, megabytes of new garbage come. Terminals keep their output outside of it.
