@@ -138,7 +138,8 @@ export class SessionTokens {
   }
 
   /**
-   * Revokes a token: calls that start afterwards are refused, those under way are ended.
+   * Revokes a token: calls that start afterwards are refused, those under way have ended, and nothing
+   * of them is on its way any more.
    * Idempotent. @throws SandboxError `not_found` if the sandbox never had it.
    */
   async revoke(id: string, options: SignalOption = {}): Promise<void> {

@@ -31,7 +31,7 @@ export type AccessOptions = {
   /** Throws NOT_FOUND unless the workspace has this sandbox. */
   readonly requireSandbox: (sandboxId: string, workspaceId: string) => void;
   /** Hears of every token that ended. */
-  readonly onTokenEnded?: TokenEnded;
+  readonly onTokenEnded?: (tokenId: string, cause: DomainError) => void;
 };
 
 /** Everything that decides who may do what, wired together. */
@@ -97,7 +97,8 @@ export class Access {
     await access.#keys.refresh();
     await options.store.tokenEndings.start(
       async (endings) => {
-        for (const { tokenId, reason } of endings) access.#endToken(tokenId, tokenEnded(reason));
+        for (const { tokenId, reason } of endings)
+          void access.#endToken(tokenId, tokenEnded(reason));
         await access.#keys.refresh();
       },
       (error) => options.logger.error('cannot read what other processes changed', { error }),
@@ -133,11 +134,11 @@ export class Access {
     return this.#usage.flush();
   }
 
-  #endToken(tokenId: string, cause: DomainError): void {
+  #endToken(tokenId: string, cause: DomainError): Promise<void> {
     this.bearer.endToken(tokenId, cause);
     this.sessions.forgetToken(tokenId);
     this.previews.forget(tokenId);
-    this.#options.calls.endPrincipal(tokenId, cause);
     this.#options.onTokenEnded?.(tokenId, cause);
+    return this.#options.calls.endPrincipal(tokenId, cause);
   }
 }

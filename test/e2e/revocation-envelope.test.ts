@@ -75,10 +75,12 @@ async function cutInside(options: {
   });
   await within(inside, { what: 'the middle of an envelope', withinMs: 20_000 });
   await delay(options.gatherMs);
-  await stage.revoke(token);
+  // It answers when the client has read its end, or was cut.
+  const revoked = stage.revoke(token);
   await delay(options.waitMs);
   stream.onBytes = () => {};
   stream.go();
   await within(stream.ended, { what: 'the end of the stream' });
+  await revoked;
   return stream;
 }

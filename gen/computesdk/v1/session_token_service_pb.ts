@@ -337,7 +337,8 @@ export const SessionTokenService: GenService<{
     output: typeof ListSessionTokensResponseSchema;
   },
   /**
-   * Revokes a token. A call that starts after this one returned is refused. Idempotent; NOT_FOUND
+   * Revokes a token. A call that starts after this one returned is refused, and of those under way
+   * nothing more is sent: this one waits for slow readers, and cuts them after 100 ms. Idempotent; NOT_FOUND
    * if the sandbox never had such a token.
    *
    * @generated from rpc computesdk.v1.SessionTokenService.RevokeSessionToken

@@ -92,7 +92,7 @@ export class BrowserSessions {
     const { endedTokenIds, isGone } = await store.end({ hash, sandboxId, now: clock.now() });
     this.forget(cookie.value);
     for (const id of endedTokenIds) {
-      onEnded(id, tokenEnded('REVOKED'));
+      await onEnded(id, tokenEnded('REVOKED'));
       audit.record({
         ...{ event: 'browser.signed_out', subject: id, ...actor },
         ...(sandboxId !== undefined && { sandboxId }),

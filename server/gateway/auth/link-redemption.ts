@@ -94,7 +94,7 @@ export class LinkRedemption {
     if (result.kind === 'ended' || result.kind === 'limit') return { ...result, link };
     if (result.kind === 'redeemed') {
       if (former !== undefined) sessions.forget(former);
-      for (const id of result.endedTokenIds) onEnded(id, tokenEnded('REVOKED'));
+      for (const id of result.endedTokenIds) void onEnded(id, tokenEnded('REVOKED'));
     }
     const expiresAt = (await sessions.expiryOf(cookie)) ?? result.token.expiresAt;
     const isRepeated = result.kind === 'repeated';

@@ -34,8 +34,11 @@ export const EXPIRES_IN = {
   range: '1 second to 30 days',
 };
 
-/** Refuses new calls of a token and ends its live ones. Called when the store has it. */
-export type TokenEnded = (tokenId: string, cause: DomainError) => void;
+/**
+ * Refuses new calls of a token and ends its live ones, at once. Called when the store has it.
+ * Resolves when the clients have read what they were sent before or were cut.
+ */
+export type TokenEnded = (tokenId: string, cause: DomainError) => Promise<void>;
 
 /** The API key that acts, and the workspace it acts for. */
 export type Owner = {
@@ -153,27 +156,34 @@ export class SessionTokens {
     };
   }
 
-  /** Revokes a token: durable, refused and its live calls ended when this resolves. Idempotent. */
+  /**
+   * Revokes a token: durable, refused, its live calls ended, and nothing of them on its way any more
+   * when this resolves. Idempotent.
+   */
   async revoke(owner: Owner, key: { sandboxId: string; tokenId: string }): Promise<void> {
     const token = await this.#find(owner, key);
     await this.#options.store.end(token.id, 'REVOKED', this.#options.clock.now());
-    this.#options.onEnded(token.id, tokenEnded('REVOKED'));
+    const ended = this.#options.onEnded(token.id, tokenEnded('REVOKED'));
     const { id: subject, sandboxId } = token;
     // Revoking what has ended changes nothing.
-    if (token.endReason) return;
-    this.#options.audit.record({
-      ...{ event: 'session_token.revoked', ...actorOf(owner), sandboxId, subject },
-    });
+    if (!token.endReason) {
+      this.#options.audit.record({
+        ...{ event: 'session_token.revoked', ...actorOf(owner), sandboxId, subject },
+      });
+    }
+    await ended;
   }
 
-  /** Revokes every live token of a sandbox. Resolves with how many there were. */
+  /** Revokes every live token of a sandbox, as {@link revoke} does. Resolves with how many there were. */
   async revokeAll(owner: Owner, sandboxId: string): Promise<number> {
     this.#options.requireSandbox(sandboxId, owner.workspaceId);
     const ids = await this.#options.store.revokeAll(sandboxId, this.#options.clock.now());
-    for (const id of ids) this.#options.onEnded(id, tokenEnded('REVOKED'));
+    const cause = tokenEnded('REVOKED');
+    const ended = ids.map((id) => this.#options.onEnded(id, cause));
     this.#options.audit.record({
       ...{ event: 'session_token.revoked_all', ...actorOf(owner), sandboxId, count: ids.length },
     });
+    await Promise.all(ended);
     return ids.length;
   }
 

@@ -1,5 +1,5 @@
 import type { Http2Session } from 'node:http2';
-import type { Clock } from '../../core/clock.ts';
+import type { Clock, Timer } from '../../core/clock.ts';
 import type { HttpResponse } from '../../rpc/connect-node.ts';
 import { reset, resetConnection } from '../../rpc/reset.ts';
 import { readReceipt } from './read-receipt.ts';
@@ -14,22 +14,29 @@ export function requireSending(response: HttpResponse, clock: Clock, withinMs: n
 /**
  * Resets the connection of an ended answer unless the client has read all of it within this time.
  * The system holds megabytes for a client that does not read, and would send them whenever it does.
+ * Resolves when one of both has happened: from then on nothing more is sent.
  */
-export function requireReading(response: HttpResponse, clock: Clock, withinMs: number): void {
+export function requireReading(
+  response: HttpResponse,
+  clock: Clock,
+  withinMs: number,
+): Promise<void> {
   if ('stream' in response) {
     const session = response.stream?.session;
-    if (session) requirePong({ response, session, clock, withinMs });
-    return;
+    return session ? requirePong({ response, session, clock, withinMs }) : Promise.resolve();
   }
   const { socket } = response;
-  if (!socket) return;
+  if (!socket) return Promise.resolve();
   // A client that has read to the end of the connection closes its side.
   response.once('finish', () => socket.end());
-  const cut = clock.setTimer(
-    () => afterReading(() => !socket.destroyed && resetConnection(socket)),
-    withinMs,
-  );
-  socket.once('close', () => cut.clear());
+  const check = () => !socket.destroyed && resetConnection(socket);
+  const cut = cutAfterTurn(clock, check, withinMs);
+  return new Promise((resolve) => {
+    socket.once('close', () => {
+      cut.clear();
+      resolve();
+    });
+  });
 }
 
 /** The answer to a ping says that everything before it was read. The connection stays open for other calls. */
@@ -38,19 +45,43 @@ function requirePong(options: {
   readonly session: Http2Session;
   readonly clock: Clock;
   readonly withinMs: number;
-}): void {
+}): Promise<void> {
   const { response, session, clock, withinMs } = options;
   let isRead = false;
-  const check = () => {
-    if (session.destroyed) return;
-    if (!response.writableFinished) reset(response);
-    if (!isRead) resetConnection(session.socket);
-  };
-  const cut = clock.setTimer(() => afterReading(check), withinMs);
-  void readReceipt(session).then((wasRead) => {
-    isRead = wasRead;
-    if (isRead && response.writableFinished) cut.clear();
+  return new Promise((resolve) => {
+    const settle = () => {
+      cut.clear();
+      resolve();
+    };
+    const check = () => {
+      if (!response.writableFinished) reset(response);
+      if (!isRead && !session.destroyed) resetConnection(session.socket);
+      settle();
+    };
+    const cut = cutAfterTurn(clock, check, withinMs);
+    const look = () => {
+      if (session.destroyed || (isRead && response.writableFinished)) settle();
+    };
+    response.once('finish', look);
+    void readReceipt(session).then((wasRead) => {
+      isRead = wasRead;
+      look();
+    });
   });
+}
+
+/** Ending many calls takes a turn of its own, which no client can be blamed for. */
+function cutAfterTurn(clock: Clock, cut: () => void, withinMs: number): Timer {
+  let timer: Timer | undefined;
+  const turn = setImmediate(() => {
+    timer = clock.setTimer(() => afterReading(cut), withinMs);
+  });
+  return {
+    clear: () => {
+      clearImmediate(turn);
+      timer?.clear();
+    },
+  };
 }
 
 /** Runs a task once everything was read that had arrived: a busy loop is late with timers and with answers alike. */

@@ -23,8 +23,11 @@ export type LiveCall = {
   readonly principalId: string;
   /** When the session token ends, in milliseconds since the epoch. Absent: never. */
   readonly expiresAt?: number;
-  /** Ends it with this cause, at a message boundary. Called at most once. */
-  readonly end: (cause: DomainError) => void;
+  /**
+   * Ends it with this cause, at a message boundary. Called at most once. Resolves, where there is
+   * something to wait for, when the client has read what was sent before or was cut.
+   */
+  readonly end: (cause: DomainError) => Promise<void> | undefined;
 };
 
 /** A call that can be ended. It counts as one into its sandbox only from `enter` on. */
@@ -97,16 +100,16 @@ export class LiveCallRegistry implements LiveCalls {
   }
 
   endSandbox(sandboxId: string, cause: DomainError): void {
-    endEach(this.#sandboxes.get(sandboxId)?.calls, cause);
+    void endEach(this.#sandboxes.get(sandboxId)?.calls, cause);
   }
 
-  endPrincipal(principalId: string, cause: DomainError): void {
-    endEach(this.#principals.get(principalId), cause);
+  endPrincipal(principalId: string, cause: DomainError): Promise<void> {
+    return endEach(this.#principals.get(principalId), cause);
   }
 
   /** Ends every call, for example when the gateway shuts down. */
   endAll(cause: DomainError): void {
-    for (const calls of [...this.#principals.values()]) endEach(calls, cause);
+    for (const calls of [...this.#principals.values()]) void endEach(calls, cause);
   }
 
   #expire(call: LiveCall): Timer | undefined {
@@ -117,7 +120,7 @@ export class LiveCallRegistry implements LiveCalls {
       timer = this.#clock.setTimer(() => {
         // A timer may fire early: it cannot hold more than 24 days.
         if (this.#clock.now() < expiresAt) arm();
-        else call.end(new DomainError('EXPIRED', 'the session token has expired'));
+        else void call.end(new DomainError('EXPIRED', 'the session token has expired'));
       }, expiresAt - this.#clock.now());
     };
     arm();
@@ -141,7 +144,10 @@ function newSandboxCalls(): SandboxCalls {
   };
 }
 
-function endEach(calls: ReadonlySet<LiveCall> | undefined, cause: DomainError): void {
+async function endEach(
+  calls: ReadonlySet<LiveCall> | undefined,
+  cause: DomainError,
+): Promise<void> {
   // Ending a call removes it from the set.
-  for (const call of [...(calls ?? [])]) call.end(cause);
+  await Promise.all(Array.from(calls ?? [], async (call) => call.end(cause)));
 }

@@ -74,26 +74,27 @@ export class RelayedCall {
   /** Passes on what the sandbox answers to `upstream`. Not for a call whose signal has aborted. */
   relay(upstream: ClientRequest): void {
     this.#upstream = upstream;
-    upstream.on('error', (error) => this.end(agentFailure(error)));
-    upstream.on('information', () => this.end(notAllowed('an interim response')));
+    upstream.on('error', (error) => this.fail(agentFailure(error)));
+    upstream.on('information', () => this.fail(notAllowed('an interim response')));
     upstream.on('upgrade', (_response, socket) => {
       socket.destroy();
-      this.end(notAllowed('a change of protocol'));
+      this.fail(notAllowed('a change of protocol'));
     });
     upstream.on('response', (answer) => this.#onAnswer(answer));
   }
 
   /**
    * Ends the call with an error, in its protocol: at once if the answer has not begun, after the
-   * last whole message if it has. Does nothing when the call is over.
+   * last whole message if it has. Does nothing when the call is over. Resolves, where the end takes
+   * access away, when the client has read all of it or was cut.
    */
-  end(cause: DomainError): void {
-    if (!this.#close(cause)) return;
+  end(cause: DomainError): Promise<void> | undefined {
+    if (!this.#close(cause)) return undefined;
     const { request, form } = this.#options;
     if (!this.#response.headersSent) {
       refuse(request, this.#response, toConnectError(cause));
       this.#stall.start();
-      return;
+      return undefined;
     }
     this.#stall.stop();
     const { envelope, trailers } = streamEnd(form, toConnectError(cause));
@@ -101,8 +102,14 @@ export class RelayedCall {
     if (envelope) this.#response.end(envelope);
     else this.#response.end();
     const { response, clock } = this.#options;
-    if (ENDS_ACCESS.has(cause.reason)) requireReading(response, clock, END_FLUSH_MS);
-    else requireSending(response, clock, END_FLUSH_MS);
+    if (ENDS_ACCESS.has(cause.reason)) return requireReading(response, clock, END_FLUSH_MS);
+    requireSending(response, clock, END_FLUSH_MS);
+    return undefined;
+  }
+
+  /** Ends the call as {@link end} does. Nobody waits for the client. */
+  fail(cause: DomainError): void {
+    void this.end(cause);
   }
 
   /** Lets go of the sandbox. Returns whether the call was open until now. */
@@ -121,7 +128,7 @@ export class RelayedCall {
     // Its cause comes with the request's own event.
     answer.on('error', () => {});
     answer.on('close', () => {
-      if (!answer.complete) this.end(unavailable());
+      if (!answer.complete) this.fail(unavailable());
     });
     this.#checked(() => {
       const head = checkHead(answer, this.#options.form);
@@ -137,7 +144,7 @@ export class RelayedCall {
     answer.on('data', (chunk: Buffer) => {
       size += chunk.length;
       chunks.push(chunk);
-      if (size > MAX_UNARY_RESPONSE_BYTES) this.end(notAllowed('an answer above 1 MiB'));
+      if (size > MAX_UNARY_RESPONSE_BYTES) this.fail(notAllowed('an answer above 1 MiB'));
     });
     answer.on('end', () => {
       if (!answer.complete || !this.#close('ok')) return;
@@ -217,7 +224,7 @@ export class RelayedCall {
       step();
     } catch (error) {
       // What is no DomainError comes from Node.js, about a value that no header can have.
-      this.end(error instanceof DomainError ? error : notAllowed('an invalid header'));
+      this.fail(error instanceof DomainError ? error : notAllowed('an invalid header'));
     }
   }
 }

@@ -159,7 +159,7 @@ async function serveThere(
   } catch (error) {
     if (!(error instanceof DomainError)) options.log.error('call failed', { sandboxId, error });
     const cause = error instanceof DomainError ? error : internal(error);
-    if (relayed) relayed.end(cause);
+    if (relayed) relayed.fail(cause);
     else answerError(request, response, cause);
   }
 }
@@ -244,7 +244,7 @@ function register(
     // Sees a revocation that happened while the caller was being authenticated.
     options.authentication.assertStillValid(caller, clock.now());
   } catch (error) {
-    relayed.end(error instanceof DomainError ? error : internal(error));
+    relayed.fail(error instanceof DomainError ? error : internal(error));
   }
   return { relayed, place };
 }

@@ -68,6 +68,9 @@ export interface AgentRecords {
 export interface LiveCalls {
   /** Ends every call into this sandbox, at a message boundary, with `cause`. */
   endSandbox(sandboxId: string, cause: DomainError): void;
-  /** Ends every call of this session token or API key, with `cause`. */
-  endPrincipal(principalId: string, cause: DomainError): void;
+  /**
+   * Ends every call of this session token or API key, with `cause`. Resolves when each client has
+   * read what it was sent before or was cut.
+   */
+  endPrincipal(principalId: string, cause: DomainError): Promise<void>;
 }

@@ -35,7 +35,7 @@ export type AgentCallsOptions = {
   /** The agent has taken enough of the client for now, or takes more again. */
   readonly onPressure: (isFull: boolean) => void;
   /** A call ended together with its caller's access: nothing more of it may be read. */
-  readonly onAccessEnded: () => void;
+  readonly onAccessEnded: () => Promise<void>;
 };
 
 /** A call into the sandbox. */
@@ -148,7 +148,7 @@ export class AgentCalls {
       this.#sent += entry.heldBytes;
       for (const bytes of held) link.send(bytes);
     } catch (error) {
-      this.#end(entry, toDomainError(error));
+      void this.#end(entry, toDomainError(error));
     }
   }
 
@@ -235,16 +235,16 @@ export class AgentCalls {
     this.#options.onPressure(false);
     for (const entry of [...this.#calls.values()]) {
       // One whose caller is not known yet finds the next link.
-      if (!entry.held) this.#end(entry, cause);
+      if (!entry.held) void this.#end(entry, cause);
     }
   }
 
-  /** Ends a call with an error. Does nothing when it is over. */
-  #end(entry: RelayedCall, cause: DomainError): void {
-    if (!this.#close(entry, cause)) return;
+  /** Ends a call with an error. Does nothing when it is over. Resolves as {@link AgentCallsOptions.onAccessEnded} does. */
+  #end(entry: RelayedCall, cause: DomainError): Promise<void> | undefined {
+    if (!this.#close(entry, cause)) return undefined;
     const error = toWireError(toConnectError(cause));
     this.#send(entry.stream, { case: 'end', value: { error } });
-    if (ENDS_ACCESS.has(cause.reason)) this.#options.onAccessEnded();
+    return ENDS_ACCESS.has(cause.reason) ? this.#options.onAccessEnded() : undefined;
   }
 
   /** Lets go of a call. Returns whether it was open until now. */

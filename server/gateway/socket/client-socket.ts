@@ -77,7 +77,7 @@ export class ClientSocket {
     awaitHello(
       connection,
       ({ authorization }) => begin((client) => client.#greet(authorization)),
-      (cause) => begin((client) => client.#finish(cause, CLOSE.policy)),
+      (cause) => begin((client) => void client.#finish(cause, CLOSE.policy)),
     );
     webSocket.once('close', from.onKnown);
   }
@@ -208,25 +208,26 @@ export class ClientSocket {
   }
 
   #breach(problem: string): void {
-    this.#finish(invalidArgument('frame', problem), CLOSE.protocolError);
+    void this.#finish(invalidArgument('frame', problem), CLOSE.protocolError);
   }
 
   #refuse(error: unknown): void {
     if (!(error instanceof DomainError)) this.#services.log.error('socket failed', { error });
-    this.#finish(error, CLOSE.policy);
+    void this.#finish(error, CLOSE.policy);
   }
 
-  /** Tells the client why the connection ends, and ends it. */
-  #finish(error: unknown, code: number): void {
-    if (this.#isClosed) return;
+  /** Tells the client why the connection ends, and ends it. Resolves when it has read that or was cut. */
+  #finish(error: unknown, code: number): Promise<void> | undefined {
+    if (this.#isClosed) return undefined;
     const { webSocket, socket } = this.#from;
     this.#close(error instanceof DomainError ? error.reason : 'INTERNAL');
     this.#sendBody({ case: 'ended', value: { error: toWireError(toConnectError(error)) } });
-    this.#watch.require();
+    const isRead = this.#watch.require();
     webSocket.resume();
     webSocket.close(code);
     const cut = this.#services.clock.setTimer(() => resetConnection(socket), CLOSE_MS);
     webSocket.once('close', () => cut.clear());
+    return isRead;
   }
 
   #onGone(): void {

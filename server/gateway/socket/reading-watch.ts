@@ -22,7 +22,8 @@ export class ReadingWatch {
   #answered = 0;
   /** The ping at the last look. */
   #lookedAt = 0;
-  #isAsking = false;
+  /** What is asked at the end of this turn. */
+  #required: Promise<void> | undefined;
 
   constructor(webSocket: WebSocket, socket: Socket, clock: Clock) {
     this.#webSocket = webSocket;
@@ -44,15 +45,14 @@ export class ReadingWatch {
   /**
    * Resets the connection unless the client has read all that was sent in this turn of the loop soon:
    * the system holds megabytes for a client that does not read, and would send them whenever it does.
+   * Resolves when one of both has happened.
    */
-  require(): void {
-    if (this.#isAsking) return;
-    this.#isAsking = true;
-    queueMicrotask(() => {
-      this.#isAsking = false;
-      const ping = this.#ping();
-      this.#clock.setTimer(() => afterReading(() => this.#check(ping)), END_READ_MS);
+  require(): Promise<void> {
+    this.#required ??= Promise.resolve().then(() => {
+      this.#required = undefined;
+      return this.#requirePong(this.#ping());
     });
+    return this.#required;
   }
 
   stop(): void {
@@ -60,8 +60,25 @@ export class ReadingWatch {
     this.#stall.stop();
   }
 
-  #check(ping: number): void {
-    if (this.#answered < ping && !this.#socket.destroyed) resetConnection(this.#socket);
+  #requirePong(ping: number): Promise<void> {
+    return new Promise((resolve) => {
+      const settle = () => {
+        cut.clear();
+        this.#webSocket.off('pong', look);
+        this.#socket.off('close', settle);
+        resolve();
+      };
+      const look = () => {
+        if (this.#answered >= ping) settle();
+      };
+      const check = () => {
+        if (this.#answered < ping && !this.#socket.destroyed) resetConnection(this.#socket);
+        settle();
+      };
+      const cut = this.#clock.setTimer(() => afterReading(check), END_READ_MS);
+      this.#webSocket.on('pong', look);
+      this.#socket.once('close', settle);
+    });
   }
 
   #look(): void {

@@ -84,10 +84,17 @@ describe('a client over HTTP/1.1 that takes nothing', () => {
     await setUp();
     const socket = attachHttp1();
     await standstill();
-    gateway.calls.endPrincipal(TOKEN_ID, new DomainError('REVOKED', 'revoked'));
+    let isOver = false;
+    const cut = gateway.calls
+      .endPrincipal(TOKEN_ID, new DomainError('REVOKED', 'revoked'))
+      .then(() => {
+        isOver = true;
+      });
     expect(gateway.calls.size).toBe(0);
     await expect.poll(() => isAborted).toBe(true);
+    expect(isOver).toBe(false);
     clock.advance(100);
+    await cut;
     await expect.poll(() => clock.pendingTimers).toBe(0);
     let end = '';
     socket.on('data', (data) => {

@@ -9,6 +9,7 @@ import { ErrorReason } from '../../../../gen/computesdk/v1/error_pb.ts';
 import { TerminalService } from '../../../../gen/computesdk/v1/terminal_service_pb.ts';
 import { DomainError } from '../../../../server/core/domain-error.ts';
 import { FakeClock } from '../../../support/fake-clock.ts';
+import { within } from '../../../support/until.ts';
 import { failure, read, reasonOf, withToken } from './calls.ts';
 import {
   type FakeAgent,
@@ -19,6 +20,8 @@ import {
   startTerminalAgent,
   TOKEN_ID,
 } from './fixture.ts';
+
+const failed = () => Promise.reject(new Error('the stream was not ended'));
 
 /** A stream that is ended must have ended at the client by then, in milliseconds. */
 const END_WITHIN_MS = 100;
@@ -52,9 +55,12 @@ describe.each(ways)('a stream by %s', (_way, transport) => {
       },
     });
     gateway = await startGateway({ socketPath: agent.socketPath });
+    let isRead: Promise<void> | undefined;
     const { error, tookMs } = await endLive(transport, (registry) => {
-      registry.endPrincipal(TOKEN_ID, REVOKED);
+      isRead = registry.endPrincipal(TOKEN_ID, REVOKED);
     });
+    // The client has read its end, which is not waited for any longer.
+    await within(isRead ?? failed(), { what: 'the end to be read', withinMs: END_WITHIN_MS });
     expect([error.code, error.rawMessage]).toEqual([Code.Unauthenticated, REVOKED.message]);
     expect(reasonOf(error)).toBe(ErrorReason.REVOKED);
     expect(tookMs).toBeLessThan(END_WITHIN_MS);
@@ -134,7 +140,7 @@ describe('a call into a sandbox', () => {
     gateway = await startGateway({ socketPath: agent.socketPath });
     const call = failure(terminals().writeTerminal({}, withToken()));
     await expect.poll(() => gateway.calls.size).toBe(1);
-    gateway.calls.endPrincipal(TOKEN_ID, REVOKED);
+    void gateway.calls.endPrincipal(TOKEN_ID, REVOKED);
     expect(reasonOf(await call)).toBe(ErrorReason.REVOKED);
   });
 
@@ -151,14 +157,14 @@ describe('a call into a sandbox', () => {
     gateway = await startGateway({ socketPath: agent.socketPath, beforeDial });
     const call = failure(terminals().writeTerminal({}, withToken()));
     await expect.poll(() => gateway.calls.size).toBe(1);
-    gateway.calls.endPrincipal(TOKEN_ID, REVOKED);
+    void gateway.calls.endPrincipal(TOKEN_ID, REVOKED);
     proceed();
     expect(reasonOf(await call)).toBe(ErrorReason.REVOKED);
     const next = failure(terminals().listTerminals({}, withToken()));
     await expect.poll(() => gateway.calls.size).toBe(1);
     proceed();
     await expect.poll(() => seen[0]).toMatch('ListTerminals');
-    gateway.calls.endPrincipal(TOKEN_ID, REVOKED);
+    void gateway.calls.endPrincipal(TOKEN_ID, REVOKED);
     await next;
   });
 

@@ -28,7 +28,7 @@ describe('LiveCallRegistry', () => {
     open({ sandboxId: 'a' });
     open({ sandboxId: 'b' });
     open({ principalId: 'other' });
-    registry.endPrincipal('p', REVOKED);
+    void registry.endPrincipal('p', REVOKED);
     expect(ended).toEqual([REVOKED, REVOKED]);
     registry.endAll(REVOKED);
     expect(ended).toHaveLength(3);
@@ -106,7 +106,7 @@ describe('LiveCallRegistry', () => {
     const first = arrive({});
     first.leave();
     const ended: unknown[] = [];
-    arrive({ end: (cause) => ended.push(cause) });
+    arrive({ end: (cause) => void ended.push(cause) });
     first.leave();
     registry.endSandbox('s', REVOKED);
     expect(ended).toEqual([REVOKED]);
@@ -125,12 +125,19 @@ function setUp() {
   const registry = new LiveCallRegistry(clock);
   const ended: DomainError[] = [];
   const arrive = (call: Partial<LiveCall>) =>
-    registry.open({ sandboxId: 's', principalId: 'p', kind: 'stream', end: () => {}, ...call });
+    registry.open({
+      sandboxId: 's',
+      principalId: 'p',
+      kind: 'stream',
+      end: () => undefined,
+      ...call,
+    });
   const open = (call: Partial<LiveCall>) => {
     let release = () => {};
     const end = (cause: DomainError) => {
       ended.push(cause);
       release();
+      return undefined;
     };
     const place = arrive({ end, ...call });
     release = place.leave;

@@ -254,7 +254,7 @@ describe('a call on a WebSocket', () => {
     socket.open(1, ATTACH);
     await socket.frame('message', 1);
     expect(gateway?.calls.size).toBe(2);
-    gateway?.calls.endPrincipal(TOKEN_ID, new DomainError('REVOKED', 'gone'));
+    void gateway?.calls.endPrincipal(TOKEN_ID, new DomainError('REVOKED', 'gone'));
     expect(told((await socket.frame('ended')).value.error)).toEqual([
       Code.Unauthenticated,
       ErrorReason.REVOKED,
