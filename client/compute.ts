@@ -13,7 +13,6 @@ export {
 export {
   type ExtendTimeoutOptions,
   ManagedSandbox,
-  type PreviewVisibility,
   type SandboxStatus,
 } from './managed-sandbox.ts';
 export {

@@ -1,11 +1,11 @@
 import {
   type Sandbox as SandboxRecord,
-  PreviewVisibility as WirePreviews,
   SandboxStatus as WireSandboxStatus,
 } from '../gen/computesdk/v1/sandbox_pb.ts';
 import { SandboxError } from './errors.ts';
 import type { Gateway } from './gateway.ts';
 import { MagicLinks } from './magic-links.ts';
+import { type PreviewHost, type Previews, previewSettingsOf } from './preview-settings.ts';
 import { Sandbox } from './sandbox.ts';
 import { SessionTokens } from './session-tokens.ts';
 import type { SignalOption } from './signal-option.ts';
@@ -13,9 +13,6 @@ import { toDate, toDuration } from './values.ts';
 
 /** The state of a sandbox. `failed`: it died five times in a minute and is not started again. */
 export type SandboxStatus = 'running' | 'failed' | 'destroyed';
-
-/** Who may see what a sandbox's ports serve: who has access to the sandbox, or whoever knows the address. */
-export type PreviewVisibility = 'private' | 'public';
 
 /** By how much to extend a sandbox's life. */
 export interface ExtendTimeoutOptions extends SignalOption {
@@ -38,7 +35,9 @@ export class ManagedSandbox extends Sandbox {
   readonly metadata: Readonly<Record<string, string>>;
   readonly createdAt: Date;
   /** Who may see what its ports serve. */
-  readonly previews: PreviewVisibility;
+  readonly previews: Previews;
+  /** Which `Host` and `Origin` the programs get that serve them. */
+  readonly previewHost: PreviewHost;
   /** Delegated access to this sandbox: credentials that a front end sends. */
   readonly sessionToken: SessionTokens;
   /** Delegated access to this sandbox: one-time addresses that sign a browser in. */
@@ -56,7 +55,9 @@ export class ManagedSandbox extends Sandbox {
     this.namespace = record.namespace;
     this.metadata = record.metadata;
     this.createdAt = toDate(record.createdAt);
-    this.previews = record.previews === WirePreviews.PUBLIC ? 'public' : 'private';
+    const { previews, previewHost } = previewSettingsOf(record);
+    this.previews = previews;
+    this.previewHost = previewHost;
     this.sessionToken = new SessionTokens(gateway, record.id);
     this.magicLink = new MagicLinks(gateway, record.id);
     this.#status = toStatus(record.status);

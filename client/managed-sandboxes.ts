@@ -1,7 +1,4 @@
-import {
-  type Sandbox as SandboxRecord,
-  PreviewVisibility as WirePreviews,
-} from '../gen/computesdk/v1/sandbox_pb.ts';
+import type { Sandbox as SandboxRecord } from '../gen/computesdk/v1/sandbox_pb.ts';
 import { newRequestId } from './connection/request-id.ts';
 import { invalidArgument } from './errors.ts';
 import type { Gateway } from './gateway.ts';
@@ -11,9 +8,9 @@ import {
   emptyAnswer,
   extendSandbox,
   ManagedSandbox,
-  type PreviewVisibility,
 } from './managed-sandbox.ts';
 import { collectPages, followPages } from './pages.ts';
+import { type PreviewHost, type Previews, toPreviewSettings } from './preview-settings.ts';
 import type { SignalOption } from './signal-option.ts';
 import { toDuration } from './values.ts';
 
@@ -29,9 +26,15 @@ export interface SandboxCreateOptions extends SignalOption {
   readonly timeoutMs?: number | undefined;
   /**
    * Who may see what its ports serve: browsers that opened an address of `getUrl`, or whoever knows
-   * the address. Default: `private`.
+   * the address. For some ports one by one: `{ 3000: 'public' }`, up to 64; others are private then.
+   * Default: `private`.
    */
-  readonly previews?: PreviewVisibility | undefined;
+  readonly previews?: Previews | undefined;
+  /**
+   * Which `Host` and `Origin` the programs get that serve them: `localhost`, as dev servers expect, or
+   * `preserved`, for apps that make addresses of what they get. Default: `localhost`.
+   */
+  readonly previewHost?: PreviewHost | undefined;
 }
 
 /** Names the sandbox to find, and describes it in case it must be created. */
@@ -159,24 +162,17 @@ export class ManagedSandboxes {
 }
 
 function toRequest(options: SandboxCreateOptions) {
-  const { name = '', namespace = '', metadata = {}, timeoutMs, previews = 'private' } = options;
+  const { name = '', namespace = '', metadata = {}, timeoutMs } = options;
   return {
     requestId: newRequestId(),
     name: toText('name', name),
     namespace: toText('namespace', namespace),
     metadata: { ...metadata },
-    previews: toPreviews(previews),
+    ...toPreviewSettings(options),
     ...(timeoutMs !== undefined && {
       timeout: toDuration('timeoutMs', timeoutMs, 'milliseconds'),
     }),
   };
-}
-
-/** Untyped callers may pass anything; what is not known must not become public. */
-function toPreviews(previews: PreviewVisibility): WirePreviews {
-  if (previews === 'public') return WirePreviews.PUBLIC;
-  if (previews === 'private') return WirePreviews.PRIVATE;
-  throw invalidArgument('previews', "must be 'private' or 'public'");
 }
 
 /** Untyped callers pass what a request's body held. */

@@ -16,6 +16,8 @@ export const MAX_PAGE_SIZE = 500;
 /** How many items a page has if the caller does not say. */
 export const DEFAULT_PAGE_SIZE = 100;
 
+const MAX_PORT = 65_535;
+
 /** A position in a list: the sequence number of the last item that was delivered. */
 export type Page = { readonly size: number; readonly after: number };
 
@@ -35,6 +37,12 @@ export function checkLine(
     throw invalidArgument(field, 'must not contain control characters');
   }
   return text;
+}
+
+/** Throws INVALID_ARGUMENT unless it is a TCP port. */
+export function checkPort(field: string, port: number): number {
+  if (Number.isInteger(port) && port >= 1 && port <= MAX_PORT) return port;
+  throw invalidArgument(field, `must be a whole number from 1 to ${MAX_PORT}`);
 }
 
 /** Throws INVALID_ARGUMENT unless `requestId` is empty or within its bounds. */

@@ -135,7 +135,8 @@ export function createFront(options: FrontOptions): Front {
     ...{ previews: access.previews, hosts, unavailable, clients, addresses: limiter, clock },
     ...{ authentication, calls: options.calls, log: logger },
     spotter: new CredentialSpotter((text) => access.bearer.isApiKey(text)),
-    isPublic: (sandboxId) => sandboxes.isPublic(sandboxId),
+    isPublic: ({ sandboxId, port }) => sandboxes.isPublic(sandboxId, port),
+    hostOf: ({ sandboxId }) => sandboxes.previewHostOf(sandboxId),
     endpoint: (sandboxId, signal) => sandboxes.endpoint(sandboxId, signal),
   });
   return {

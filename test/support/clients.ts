@@ -1,8 +1,12 @@
+import type { MessageInitShape } from '@bufbuild/protobuf';
 import { type Client, createClient, type Interceptor, type Transport } from '@connectrpc/connect';
 import { createConnectTransport } from '@connectrpc/connect-node';
 import { AuthService } from '../../gen/computesdk/v1/auth_service_pb.ts';
 import type { Sandbox } from '../../gen/computesdk/v1/sandbox_pb.ts';
-import { SandboxService } from '../../gen/computesdk/v1/sandbox_service_pb.ts';
+import {
+  type CreateSandboxRequestSchema,
+  SandboxService,
+} from '../../gen/computesdk/v1/sandbox_service_pb.ts';
 import { SessionTokenService } from '../../gen/computesdk/v1/session_token_service_pb.ts';
 import { TerminalService } from '../../gen/computesdk/v1/terminal_service_pb.ts';
 
@@ -51,12 +55,12 @@ export function terminalClient(
 }
 
 /** A new sandbox with a token that opens it. */
-export async function newSandbox(gateway: {
-  readonly url: string;
-  readonly apiKey: string;
-}): Promise<{ readonly sandbox: Sandbox; readonly token: string }> {
+export async function newSandbox(
+  gateway: { readonly url: string; readonly apiKey: string },
+  request: MessageInitShape<typeof CreateSandboxRequestSchema> = {},
+): Promise<{ readonly sandbox: Sandbox; readonly token: string }> {
   const clients = gatewayClients(gateway);
-  const { sandbox } = await clients.sandboxes.createSandbox({});
+  const { sandbox } = await clients.sandboxes.createSandbox(request);
   if (!sandbox) throw new Error('CreateSandbox returned none');
   const { token } = await clients.tokens.createSessionToken({ sandboxId: sandbox.id });
   return { sandbox, token };

@@ -61,9 +61,12 @@ export class PreviewStage implements AsyncDisposable {
     this.sandbox = parts.sandbox;
   }
 
-  static async open(options: GatewayOptions = {}): Promise<PreviewStage> {
+  static async open(
+    options: GatewayOptions = {},
+    request: Parameters<typeof newSandbox>[1] = {},
+  ): Promise<PreviewStage> {
     const gateway = await TestGateway.start(options);
-    const { sandbox: record, token } = await newSandbox(gateway);
+    const { sandbox: record, token } = await newSandbox(gateway, request);
     const sandbox = await Sandbox.connect({ url: record.url, token });
     const { id: sandboxId, url: sandboxUrl } = record;
     return new PreviewStage({ gateway, sandboxId, sandboxUrl, token, sandbox });

@@ -67,6 +67,7 @@ import {
   DEFAULT_EXTENSION_MS,
   DEFAULT_TIMEOUT_MS,
   MAX_NAME_CHARS,
+  MAX_PUBLIC_PORTS,
 } from '../../server/gateway/sandbox/sandbox-options.ts';
 import { SETTINGS } from '../../server/gateway/settings.ts';
 import { HELLO_MS } from '../../server/gateway/socket/greeting.ts';
@@ -128,6 +129,7 @@ const LIMITS: Readonly<Record<string, unknown>> = {
   MAX_PREVIEW_REQUESTS_PER_SANDBOX,
   TICKET_LIFE_MS,
   MAX_LIVE_TICKETS,
+  MAX_PUBLIC_PORTS,
   KEY_PREVIEW_MS,
   MAX_PREVIEW_COOKIES,
   MAX_UNKNOWN_SOCKETS,

@@ -12,7 +12,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file computesdk/v1/sandbox.proto.
  */
 export const file_computesdk_v1_sandbox: GenFile = /*@__PURE__*/
-  fileDesc("Chtjb21wdXRlc2RrL3YxL3NhbmRib3gucHJvdG8SDWNvbXB1dGVzZGsudjEijwMKB1NhbmRib3gSCgoCaWQYASABKAkSCwoDdXJsGAIgASgJEgwKBG5hbWUYAyABKAkSEQoJbmFtZXNwYWNlGAQgASgJEiwKBnN0YXR1cxgFIAEoDjIcLmNvbXB1dGVzZGsudjEuU2FuZGJveFN0YXR1cxI2CghtZXRhZGF0YRgGIAMoCzIkLmNvbXB1dGVzZGsudjEuU2FuZGJveC5NZXRhZGF0YUVudHJ5Ei4KCmNyZWF0ZWRfYXQYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCmV4cGlyZXNfYXQYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg4KBmRyaXZlchgJIAEoCRIPCgdmYWlsdXJlGAogASgJEjIKCHByZXZpZXdzGAsgASgOMiAuY29tcHV0ZXNkay52MS5QcmV2aWV3VmlzaWJpbGl0eRovCg1NZXRhZGF0YUVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEqdgoRUHJldmlld1Zpc2liaWxpdHkSIgoeUFJFVklFV19WSVNJQklMSVRZX1VOU1BFQ0lGSUVEEAASHgoaUFJFVklFV19WSVNJQklMSVRZX1BSSVZBVEUQARIdChlQUkVWSUVXX1ZJU0lCSUxJVFlfUFVCTElDEAIqhAEKDVNhbmRib3hTdGF0dXMSHgoaU0FOREJPWF9TVEFUVVNfVU5TUEVDSUZJRUQQABIaChZTQU5EQk9YX1NUQVRVU19SVU5OSU5HEAESGQoVU0FOREJPWF9TVEFUVVNfRkFJTEVEEAISHAoYU0FOREJPWF9TVEFUVVNfREVTVFJPWUVEEANiBnByb3RvMw", [file_google_protobuf_timestamp]);
+  fileDesc("Chtjb21wdXRlc2RrL3YxL3NhbmRib3gucHJvdG8SDWNvbXB1dGVzZGsudjEi1wMKB1NhbmRib3gSCgoCaWQYASABKAkSCwoDdXJsGAIgASgJEgwKBG5hbWUYAyABKAkSEQoJbmFtZXNwYWNlGAQgASgJEiwKBnN0YXR1cxgFIAEoDjIcLmNvbXB1dGVzZGsudjEuU2FuZGJveFN0YXR1cxI2CghtZXRhZGF0YRgGIAMoCzIkLmNvbXB1dGVzZGsudjEuU2FuZGJveC5NZXRhZGF0YUVudHJ5Ei4KCmNyZWF0ZWRfYXQYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCmV4cGlyZXNfYXQYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg4KBmRyaXZlchgJIAEoCRIPCgdmYWlsdXJlGAogASgJEjIKCHByZXZpZXdzGAsgASgOMiAuY29tcHV0ZXNkay52MS5QcmV2aWV3VmlzaWJpbGl0eRIUCgxwdWJsaWNfcG9ydHMYDCADKA0SMAoMcHJldmlld19ob3N0GA0gASgOMhouY29tcHV0ZXNkay52MS5QcmV2aWV3SG9zdBovCg1NZXRhZGF0YUVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEqdgoRUHJldmlld1Zpc2liaWxpdHkSIgoeUFJFVklFV19WSVNJQklMSVRZX1VOU1BFQ0lGSUVEEAASHgoaUFJFVklFV19WSVNJQklMSVRZX1BSSVZBVEUQARIdChlQUkVWSUVXX1ZJU0lCSUxJVFlfUFVCTElDEAIqYwoLUHJldmlld0hvc3QSHAoYUFJFVklFV19IT1NUX1VOU1BFQ0lGSUVEEAASGgoWUFJFVklFV19IT1NUX0xPQ0FMSE9TVBABEhoKFlBSRVZJRVdfSE9TVF9QUkVTRVJWRUQQAiqEAQoNU2FuZGJveFN0YXR1cxIeChpTQU5EQk9YX1NUQVRVU19VTlNQRUNJRklFRBAAEhoKFlNBTkRCT1hfU1RBVFVTX1JVTk5JTkcQARIZChVTQU5EQk9YX1NUQVRVU19GQUlMRUQQAhIcChhTQU5EQk9YX1NUQVRVU19ERVNUUk9ZRUQQA2IGcHJvdG8z", [file_google_protobuf_timestamp]);
 
 /**
  * A box with an own file system, process tree and network, and the services that run inside.
@@ -96,6 +96,20 @@ export type Sandbox = Message<"computesdk.v1.Sandbox"> & {
    * @generated from field: computesdk.v1.PreviewVisibility previews = 11;
    */
   previews: PreviewVisibility;
+
+  /**
+   * Ports whose previews are public whatever `previews` says.
+   *
+   * @generated from field: repeated uint32 public_ports = 12;
+   */
+  publicPorts: number[];
+
+  /**
+   * Which Host and Origin the programs that serve its ports get.
+   *
+   * @generated from field: computesdk.v1.PreviewHost preview_host = 13;
+   */
+  previewHost: PreviewHost;
 };
 
 /**
@@ -147,6 +161,49 @@ export const PreviewVisibilitySchema: GenEnum<PreviewVisibility> = /*@__PURE__*/
   enumDesc(file_computesdk_v1_sandbox, 0);
 
 /**
+ * Which Host and Origin a program gets that serves a preview. `X-Forwarded-Host` has the preview's own
+ * host either way.
+ *
+ * @generated from enum computesdk.v1.PreviewHost
+ */
+export const PreviewHost = {
+  /**
+   * Not stated.
+   *
+   * @generated from enum value: PREVIEW_HOST_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * `localhost` and the program's port, which is what dev servers expect.
+   *
+   * @generated from enum value: PREVIEW_HOST_LOCALHOST = 1;
+   */
+  LOCALHOST: 1,
+
+  /**
+   * Those that the browser sent: the preview's own.
+   *
+   * @generated from enum value: PREVIEW_HOST_PRESERVED = 2;
+   */
+  PRESERVED: 2,
+} as const;
+
+/**
+ * Which Host and Origin a program gets that serves a preview. `X-Forwarded-Host` has the preview's own
+ * host either way.
+ *
+ * @generated from enum computesdk.v1.PreviewHost
+ */
+export type PreviewHost = (typeof PreviewHost)[keyof typeof PreviewHost] | UnknownEnum;
+
+/**
+ * Describes the enum computesdk.v1.PreviewHost.
+ */
+export const PreviewHostSchema: GenEnum<PreviewHost> = /*@__PURE__*/
+  enumDesc(file_computesdk_v1_sandbox, 1);
+
+/**
  * The state of a sandbox.
  *
  * @generated from enum computesdk.v1.SandboxStatus
@@ -193,5 +250,5 @@ export type SandboxStatus = (typeof SandboxStatus)[keyof typeof SandboxStatus] |
  * Describes the enum computesdk.v1.SandboxStatus.
  */
 export const SandboxStatusSchema: GenEnum<SandboxStatus> = /*@__PURE__*/
-  enumDesc(file_computesdk_v1_sandbox, 1);
+  enumDesc(file_computesdk_v1_sandbox, 2);
 

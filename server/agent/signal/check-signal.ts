@@ -1,3 +1,4 @@
+import { checkPort } from '../../core/bounds.ts';
 import { invalidArgument } from '../../core/domain-error.ts';
 import type { EmittedSignal } from './events.ts';
 import {
@@ -8,7 +9,6 @@ import {
   MAX_SOURCE_CHARS,
 } from './limits.ts';
 
-const MAX_PORT = 65_535;
 /**
  * A path that stays below the address it is put behind: never `//host`, and nothing that a browser takes
  * for another slash or drops.
@@ -19,10 +19,10 @@ const PATH = /^\/(?![/\\])[^\s\\]*$/;
 export function checkSignal(signal: EmittedSignal): void {
   switch (signal.type) {
     case 'port':
-      checkPort(signal.port);
+      checkPort('port', signal.port);
       return;
     case 'serverReady':
-      checkPort(signal.port);
+      checkPort('port', signal.port);
       checkPath(signal.path);
       return;
     case 'error':
@@ -34,11 +34,6 @@ export function checkSignal(signal: EmittedSignal): void {
       checkLength('data', signal.data, { min: 0, max: MAX_SIGNAL_DATA_CHARS });
       return;
   }
-}
-
-function checkPort(port: number): void {
-  if (!Number.isInteger(port) || port < 1 || port > MAX_PORT)
-    throw invalidArgument('port', `must be 1 to ${MAX_PORT}`);
 }
 
 function checkPath(path: string): void {

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { Clock } from '../../core/clock.ts';
-import { DomainError, invalidArgument } from '../../core/domain-error.ts';
+import { DomainError } from '../../core/domain-error.ts';
 import type { Authenticator } from './authenticator.ts';
 import type { Caller } from './caller.ts';
 import { hashSecret, isSecret } from './link-secrets.ts';
@@ -16,7 +16,6 @@ export const KEY_PREVIEW_MS = 24 * 60 * 60_000;
 export const MAX_PREVIEW_COOKIES = 10_000;
 /** Cookies remembered. Above it the one read longest ago is forgotten and read anew. */
 const MAX_KNOWN = 20_000;
-const MAX_PORT = 65_535;
 /** 256 bits. */
 const SECRET_BYTES = 32;
 
@@ -132,12 +131,6 @@ export class Previews {
     if (this.#known.size >= MAX_KNOWN && oldest !== undefined) this.#known.delete(oldest);
     this.#known.set(cookie, viewer);
   }
-}
-
-/** Throws INVALID_ARGUMENT unless this can be a port. */
-export function checkPort(port: number): number {
-  if (Number.isInteger(port) && port >= 1 && port <= MAX_PORT) return port;
-  throw invalidArgument('port', `must be a whole number from 1 to ${MAX_PORT}`);
 }
 
 function newSecret(): string {

@@ -21,7 +21,7 @@ export type AdmissionOptions = {
   readonly hosts: PreviewHosts;
   /** Why there are no previews. Undefined: there are. */
   readonly unavailable: () => string | undefined;
-  readonly isPublic: (sandboxId: string) => boolean;
+  readonly isPublic: (at: PreviewPort) => boolean;
   readonly clients: ClientAddresses;
   readonly addresses: AddressLimiter;
   readonly clock: Clock;
@@ -58,7 +58,7 @@ export async function admit(
     ...{ kind: 'redirect', location: `${hosts.originOf(at)}${target}`, cookies },
   });
   const isEntrance = ticket !== undefined && isNavigation(request);
-  if (options.isPublic(at.sandboxId)) {
+  if (options.isPublic(at)) {
     if (isEntrance) return redirect([]);
     const viewerId = `public ${clients.of(request).bucket}`;
     return { kind: 'let in', viewerId, caller: undefined, expiresAt: undefined, target };

@@ -46,30 +46,33 @@ export type RewriteOptions = {
   readonly at: PreviewPort;
   readonly hosts: PreviewHosts;
   readonly spotter: CredentialSpotter;
+  /** Which Host and Origin the program gets. */
+  readonly hostOf: (at: PreviewPort) => 'localhost' | 'preserved';
 };
 
-/** The headers of a request as the program in the sandbox gets them: as for `localhost`, without our credentials. */
+/** The headers of a request as the program in the sandbox gets them: without our credentials, and mostly as for `localhost`. */
 export function requestHeaders(
   request: HttpRequest,
   client: string,
   options: RewriteOptions,
 ): string[] {
   const { at, hosts, spotter } = options;
-  const local = `localhost:${at.port}`;
-  const headers = ['Host', local];
+  const own = new URL(hosts.originOf(at)).host;
+  const isPreserved = options.hostOf(at) === 'preserved';
+  const headers = ['Host', isPreserved ? own : `localhost:${at.port}`];
   const cookies: string[] = [];
   for (const [name, value, lower] of endToEnd(request.rawHeaders)) {
     if (lower.startsWith(':') || REPLACED.has(lower) || OWN_HEADER.test(lower)) continue;
     if (spotter.isIn(lower, value)) continue;
     if (lower === 'cookie') cookies.push(value);
-    else if (lower === 'origin') headers.push(name, localOrigin(value, options));
+    else if (lower === 'origin' && !isPreserved) headers.push(name, localOrigin(value, options));
     else headers.push(name, value);
   }
   // HTTP/2 splits the header; one of HTTP/1.1 is whole.
   const cookie = withoutOwnCookies(cookies.join('; '));
   if (cookie !== undefined) headers.push('Cookie', cookie);
   if (/\btrailers\b/i.test(String(request.headers['te'] ?? ''))) headers.push('TE', 'trailers');
-  headers.push('X-Forwarded-Host', new URL(hosts.originOf(at)).host);
+  headers.push('X-Forwarded-Host', own);
   headers.push('X-Forwarded-Proto', hosts.scheme, 'X-Forwarded-For', client);
   return headers;
 }

@@ -9,6 +9,7 @@ import type { UpgradeHandler } from '../http/upgrade.ts';
 import type { LiveCallRegistry } from '../proxy/live-call-registry.ts';
 import { type Admission, type AdmissionOptions, admit } from './admission.ts';
 import type { CredentialSpotter } from './credential-spotter.ts';
+import type { RewriteOptions } from './headers.ts';
 import { failurePage, malformedPage } from './preview-pages.ts';
 import { PreviewRequest } from './preview-request.ts';
 import { onlyWebSockets, PreviewSocket, refuseUpgrade } from './preview-socket.ts';
@@ -17,6 +18,7 @@ import { type FindEndpoint, Tunnels } from './tunnels.ts';
 export type PreviewFrontOptions = AdmissionOptions & {
   readonly endpoint: FindEndpoint;
   readonly spotter: CredentialSpotter;
+  readonly hostOf: RewriteOptions['hostOf'];
   readonly calls: LiveCallRegistry;
   readonly authentication: Pick<Authentication, 'assertStillValid'>;
   readonly log: Logger;
@@ -130,7 +132,7 @@ async function connect(
   tunnels: Tunnels,
   call: Omit<
     ConstructorParameters<typeof PreviewSocket>[0],
-    'tunnels' | 'viewerId' | 'target' | 'client' | 'onClose' | 'hosts' | 'spotter'
+    'tunnels' | 'viewerId' | 'target' | 'client' | 'onClose' | 'hosts' | 'hostOf' | 'spotter'
   > & {
     readonly onSpoke: () => void;
   },

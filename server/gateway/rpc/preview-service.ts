@@ -1,10 +1,12 @@
 import { timestampFromMs } from '@bufbuild/protobuf/wkt';
 import type { ServiceImpl } from '@connectrpc/connect';
 import type { PreviewService } from '../../../gen/computesdk/v1/preview_service_pb.ts';
+import { checkPort } from '../../core/bounds.ts';
 import { DomainError, invalidArgument } from '../../core/domain-error.ts';
 import { authorize } from '../auth/authorize.ts';
 import type { PreviewPort } from '../auth/preview-pass.ts';
-import { checkPort, type Previews } from '../auth/previews.ts';
+import type { Previews } from '../auth/previews.ts';
+import { isPublicPort } from '../sandbox/sandbox.ts';
 import type { Sandboxes } from '../sandbox/sandbox-service.ts';
 import { callerOf, SANDBOX_ID } from './call-context.ts';
 
@@ -28,10 +30,10 @@ export function previewService(options: PreviewServiceOptions): ServiceImpl<type
       if (sandboxId === undefined) throw invalidArgument('sandboxId', 'names no sandbox');
       authorize(caller, { kind: 'scope', scope: 'preview:read' }, sandboxId);
       const sandbox = sandboxes.requireForCall(sandboxId, caller);
-      const at = { sandboxId, port: checkPort(request.port) };
+      const at = { sandboxId, port: checkPort('port', request.port) };
       const problem = previewsUnavailable();
       if (problem !== undefined) throw new DomainError('FAILED_PRECONDITION', problem);
-      if (sandbox.previews === 'public') return { url: previewUrl(at) };
+      if (isPublicPort(sandbox, at.port)) return { url: previewUrl(at) };
       const { ticket, expiresAt } = await previews.createTicket(caller, at);
       return { url: previewUrl(at, ticket), expiresAt: timestampFromMs(expiresAt) };
     },

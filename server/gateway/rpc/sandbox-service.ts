@@ -2,6 +2,7 @@ import { create } from '@bufbuild/protobuf';
 import { durationMs, timestampFromMs } from '@bufbuild/protobuf/wkt';
 import type { ServiceImpl } from '@connectrpc/connect';
 import {
+  PreviewHost,
   PreviewVisibility,
   SandboxSchema,
   SandboxStatus,
@@ -45,6 +46,9 @@ export function sandboxService(options: SandboxServiceOptions): ServiceImpl<type
       failure: sandbox.failure,
       previews:
         sandbox.previews === 'public' ? PreviewVisibility.PUBLIC : PreviewVisibility.PRIVATE,
+      publicPorts: [...sandbox.publicPorts],
+      previewHost:
+        sandbox.previewHost === 'preserved' ? PreviewHost.PRESERVED : PreviewHost.LOCALHOST,
     });
   return {
     async createSandbox(request, context) {
@@ -79,13 +83,17 @@ export function sandboxService(options: SandboxServiceOptions): ServiceImpl<type
 }
 
 function toCreate(request: CreateSandboxRequest | FindOrCreateSandboxRequest) {
-  const { requestId, name, namespace, metadata, timeout, previews } = request;
+  const { requestId, name, namespace, metadata, timeout, previews, publicPorts, previewHost } =
+    request;
   return {
     requestId,
     name,
     namespace,
     metadata,
     previews: previews === PreviewVisibility.PUBLIC ? ('public' as const) : ('private' as const),
+    publicPorts,
+    previewHost:
+      previewHost === PreviewHost.PRESERVED ? ('preserved' as const) : ('localhost' as const),
     ...(timeout && { timeoutMs: durationMs(timeout) }),
   };
 }

@@ -2,17 +2,20 @@ import {
   checkDuration,
   checkLine,
   checkMetadata,
+  checkPort,
   checkRequestId,
   type Metadata,
 } from '../../core/bounds.ts';
 import { invalidArgument } from '../../core/domain-error.ts';
 import { isId } from '../../core/id.ts';
-import type { PreviewVisibility } from './sandbox.ts';
+import type { PreviewHost, PreviewVisibility } from './sandbox.ts';
 
 /** The longest name or namespace, in characters. */
 export const MAX_NAME_CHARS = 128;
 /** The namespace of names that come without one. */
 const DEFAULT_NAMESPACE = 'default';
+/** The most ports of a sandbox that are public one by one. */
+export const MAX_PUBLIC_PORTS = 64;
 /** How long a sandbox lives if the caller does not say, in milliseconds. */
 export const DEFAULT_TIMEOUT_MS = 24 * 60 * 60_000;
 /** By how much a sandbox's life is extended if the caller does not say, in milliseconds. */
@@ -32,6 +35,10 @@ export type CreateSandboxRequest = {
   readonly timeoutMs?: number;
   /** Absent: private. */
   readonly previews?: PreviewVisibility;
+  /** Absent: none. */
+  readonly publicPorts?: readonly number[];
+  /** Absent: localhost. */
+  readonly previewHost?: PreviewHost;
 };
 
 /** The request with its defaults filled in. Throws INVALID_ARGUMENT. */
@@ -43,7 +50,16 @@ export function checkCreate(request: CreateSandboxRequest): Required<CreateSandb
     metadata: checkMetadata(request.metadata),
     timeoutMs: checkDuration('timeout', request.timeoutMs ?? DEFAULT_TIMEOUT_MS, LIFE),
     previews: request.previews ?? 'private',
+    publicPorts: checkPublicPorts(request.publicPorts ?? []),
+    previewHost: request.previewHost ?? 'localhost',
   };
+}
+
+/** The ports, each once. Throws INVALID_ARGUMENT. */
+function checkPublicPorts(ports: readonly number[]): readonly number[] {
+  const known = new Set(ports.map((port) => checkPort('publicPorts', port)));
+  if (known.size <= MAX_PUBLIC_PORTS) return [...known];
+  throw invalidArgument('publicPorts', `must have at most ${MAX_PUBLIC_PORTS} entries`);
 }
 
 /** A name that must be given. Throws INVALID_ARGUMENT. */

@@ -6,7 +6,13 @@ import { newId } from '../../core/id.ts';
 import type { Logger } from '../../core/log.ts';
 import type { AgentEndpoint, AgentSupervisor } from './agents.ts';
 import { MAX_SANDBOXES, sandboxOf } from './insertion.ts';
-import type { Insertion, Sandbox, SandboxStore } from './sandbox.ts';
+import {
+  type Insertion,
+  isPublicPort,
+  type PreviewHost,
+  type Sandbox,
+  type SandboxStore,
+} from './sandbox.ts';
 import { SandboxEnding } from './sandbox-ending.ts';
 import type { SandboxFiles } from './sandbox-files.ts';
 import {
@@ -155,10 +161,15 @@ export class Sandboxes {
     return this.#options.registry.get(sandboxId)?.name || sandboxId;
   }
 
-  /** Whether a live sandbox shows its ports to whoever knows their addresses. */
-  isPublic(sandboxId: string): boolean {
+  /** Whether a live sandbox shows a port to whoever knows its address. */
+  isPublic(sandboxId: string, port: number): boolean {
     const sandbox = this.#options.registry.get(sandboxId);
-    return sandbox?.previews === 'public' && this.#isLive(sandbox);
+    return sandbox !== undefined && isPublicPort(sandbox, port) && this.#isLive(sandbox);
+  }
+
+  /** Which Host and Origin a sandbox's programs get. */
+  previewHostOf(sandboxId: string): PreviewHost {
+    return this.#options.registry.get(sandboxId)?.previewHost ?? 'localhost';
   }
 
   /** Throws NOT_FOUND unless the workspace has this sandbox. */
@@ -201,12 +212,13 @@ export class Sandboxes {
     how: { method: string; findByName: boolean },
   ): Promise<Insertion> {
     const { store, clock, driver } = this.#options;
-    const { requestId, name, namespace, metadata, timeoutMs, previews } = checkCreate(request);
+    const { requestId, timeoutMs, ...described } = checkCreate(request);
+    const { name, namespace } = described;
     const id = newId('sbx');
     const uids = await chooseUids(id, this.#options);
     const createdAt = clock.now();
     const insertion = await store.insert({
-      ...{ id, name, namespace, metadata, driver, createdAt, previews },
+      ...{ ...described, id, driver, createdAt },
       workspaceId: owner.workspaceId,
       expiresAt: createdAt + timeoutMs,
       request: { principalId: owner.principalId, method: how.method, requestId },

@@ -9,6 +9,9 @@ export type SandboxStatus = 'running' | 'failed' | 'destroying';
 /** Who may see what the ports of a sandbox serve: who has a credential, or who knows the address. */
 export type PreviewVisibility = 'private' | 'public';
 
+/** Which Host and Origin programs get that serve previews: those of `localhost`, or those that the browser sent. */
+export type PreviewHost = 'localhost' | 'preserved';
+
 /** All that is kept of a sandbox. Times are milliseconds since the epoch. */
 export type Sandbox = {
   /** Orders sandboxes by creation; only grows. */
@@ -34,7 +37,18 @@ export type Sandbox = {
   /** The driver's handle of the box started last. */
   readonly handle: string | null;
   readonly previews: PreviewVisibility;
+  /** Ports that are public whatever `previews` says. */
+  readonly publicPorts: readonly number[];
+  readonly previewHost: PreviewHost;
 };
+
+/** Whether whoever knows the address of a port may see what it serves. */
+export function isPublicPort(
+  sandbox: Pick<Sandbox, 'previews' | 'publicPorts'>,
+  port: number,
+): boolean {
+  return sandbox.previews === 'public' || sandbox.publicPorts.includes(port);
+}
 
 /** Host uids that a new box may have. */
 export type UidChoice = {
@@ -59,6 +73,10 @@ export type NewSandbox = Pick<
   };
   /** Absent: private. */
   readonly previews?: PreviewVisibility;
+  /** Absent: none. */
+  readonly publicPorts?: readonly number[];
+  /** Absent: localhost. */
+  readonly previewHost?: PreviewHost;
   /** Host uids to choose from. Absent: none is needed. */
   readonly uids?: UidChoice;
   /** The most sandboxes there may be. */

@@ -126,6 +126,10 @@ const MIGRATIONS: readonly (readonly string[])[] = [
     `CREATE INDEX preview_passes_by_sandbox ON preview_passes (sandbox_id, kind, sequence)`,
     `CREATE INDEX preview_passes_by_expiry ON preview_passes (expires_at)`,
   ],
+  [
+    `ALTER TABLE sandboxes ADD COLUMN public_ports TEXT NOT NULL DEFAULT '[]'`,
+    `ALTER TABLE sandboxes ADD COLUMN preview_host TEXT NOT NULL DEFAULT 'localhost'`,
+  ],
 ];
 
 /** Brings the database to the newest schema, each step in one transaction. */

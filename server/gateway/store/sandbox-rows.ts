@@ -141,6 +141,8 @@ async function insertOnce(transaction: Kysely<Tables>, sandbox: NewSandbox): Pro
       expires_at: sandbox.expiresAt,
       previous_boot_ids: '[]',
       previews: sandbox.previews ?? 'private',
+      public_ports: JSON.stringify(sandbox.publicPorts ?? []),
+      preview_host: sandbox.previewHost ?? 'localhost',
     })
     .returningAll()
     .executeTakeFirstOrThrow();
@@ -210,5 +212,7 @@ function fromRow(row: Row): Sandbox {
     previousBootIds: JSON.parse(row.previous_boot_ids),
     handle: row.handle,
     previews: row.previews,
+    publicPorts: JSON.parse(row.public_ports),
+    previewHost: row.preview_host,
   };
 }

@@ -59,6 +59,9 @@ export type SandboxTable = {
   previous_boot_ids: string;
   handle: string | null;
   previews: Generated<'private' | 'public'>;
+  /** JSON array. */
+  public_ports: Generated<string>;
+  preview_host: Generated<'localhost' | 'preserved'>;
 };
 
 export type SessionTokenTable = {

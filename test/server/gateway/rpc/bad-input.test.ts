@@ -247,6 +247,7 @@ describe('the services', () => {
       expiresAt: iso(clock.now() + 60_000),
       driver: 'fake',
       previews: 'PREVIEW_VISIBILITY_PRIVATE',
+      previewHost: 'PREVIEW_HOST_LOCALHOST',
     });
     const found = await post(
       '/computesdk.v1.SandboxService/FindSandbox',
