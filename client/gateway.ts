@@ -3,7 +3,7 @@ import { MagicLinkService } from '../gen/computesdk/v1/magic_link_service_pb.ts'
 import { SandboxService } from '../gen/computesdk/v1/sandbox_service_pb.ts';
 import { SessionTokenService } from '../gen/computesdk/v1/session_token_service_pb.ts';
 import { type Clock, systemClock } from './connection/clock.ts';
-import { FIRST_CONTACT_LIMIT_MS, RETRY_LIMIT_MS } from './connection/connection.ts';
+import { FIRST_CONTACT_LIMIT_MS } from './connection/connection.ts';
 import { apiKeyCredential, type Credential } from './connection/credential.ts';
 import { retry } from './connection/retry.ts';
 import { httpTransport, type TransportFactory } from './connection/transport.ts';
@@ -48,9 +48,10 @@ export class Gateway {
     operation: (signal: AbortSignal) => Promise<T>,
     { signal }: SignalOption = {},
   ): Promise<T> {
-    const limitMs = this.#wasReached ? RETRY_LIMIT_MS : FIRST_CONTACT_LIMIT_MS;
+    // An answer may be slow also the first time.
+    const patienceMs = this.#wasReached ? Infinity : FIRST_CONTACT_LIMIT_MS;
     try {
-      const result = await retry(operation, this.#clock, { signal, limitMs });
+      const result = await retry(operation, this.#clock, { signal, patienceMs });
       this.#wasReached = true;
       return result;
     } catch (error) {

@@ -1,6 +1,6 @@
 import type { Client } from '@connectrpc/connect';
 import type { AuthService } from '../gen/computesdk/v1/auth_service_pb.ts';
-import { type Connection, RETRY_LIMIT_MS } from './connection/connection.ts';
+import type { Connection } from './connection/connection.ts';
 import type { Credential } from './connection/credential.ts';
 import { retry } from './connection/retry.ts';
 import { isCredentialRefusal, SandboxError, toSandboxError } from './errors.ts';
@@ -39,7 +39,7 @@ export async function signOut(
         return auth.signOut({ all }, { signal: attempt });
       },
       connection.clock,
-      { signal, limitMs: RETRY_LIMIT_MS },
+      { signal },
     );
   } catch (error) {
     const failure = toSandboxError(error);

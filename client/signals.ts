@@ -1,7 +1,7 @@
 import type { OpenPort as OpenPortRecord } from '../gen/computesdk/v1/signal_pb.ts';
 import { linkController, sleep, waitFor } from './connection/abort.ts';
-import { RETRY_LIMIT_MS } from './connection/connection.ts';
 import { ResumableStream } from './connection/resumable-stream.ts';
+import { RETRY_LIMIT_MS } from './connection/retry.ts';
 import type { Listener, Unsubscribe } from './emitter.ts';
 import { type SandboxError, toSandboxError, unreachable } from './errors.ts';
 import { addressOfPreview } from './preview-url.ts';

@@ -15,6 +15,7 @@ import type { CloseReason, ConnectionNotice, ConnectionState } from './connectio
 import { type Gate, newGate } from './gate.ts';
 import { Pause } from './pause.ts';
 import { askOnce } from './reach.ts';
+import { RETRY_LIMIT_MS } from './retry.ts';
 import { Wakefulness, type WakeSignals } from './wake-signals.ts';
 import { Watchdog } from './watchdog.ts';
 
@@ -35,8 +36,6 @@ export type CallOptions = {
   readonly alsoRetry?: (error: SandboxError) => boolean;
 };
 
-/** How long a call is retried. */
-export const RETRY_LIMIT_MS = 30_000;
 /** How long the first contact is tried: whoever mistyped an address wants to know soon. */
 export const FIRST_CONTACT_LIMIT_MS = 5_000;
 /** How long a question to a connection that may be dead is waited for. */

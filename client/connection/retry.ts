@@ -6,10 +6,12 @@ import type { Clock } from './clock.ts';
 /** How a call without a connection of its own is repeated. */
 export type RetryOptions = {
   readonly signal?: AbortSignal | undefined;
-  /** After this long, in milliseconds, the last failure is thrown. */
-  readonly limitMs: number;
+  /** After a failure that comes later than this, in milliseconds, nothing is tried again. Default: no such time. */
+  readonly patienceMs?: number;
 };
 
+/** How long a call is retried, in milliseconds. Then the last failure is thrown. */
+export const RETRY_LIMIT_MS = 30_000;
 /** How long one attempt is waited for: in a black hole no answer ever comes. */
 const ATTEMPT_LIMIT_MS = 15_000;
 
@@ -20,12 +22,13 @@ const ATTEMPT_LIMIT_MS = 15_000;
 export async function retry<T>(
   operation: (signal: AbortSignal) => Promise<T>,
   clock: Clock,
-  { signal, limitMs }: RetryOptions,
+  { signal, patienceMs = Infinity }: RetryOptions,
 ): Promise<T> {
   const caller = linkController(signal);
   const backoff = new Backoff(clock.random);
-  let lastFailure: SandboxError = unreachable(`no answer within ${limitMs} ms`);
-  const timer = clock.setTimer(() => caller.abort(lastFailure), limitMs);
+  const startedAt = clock.now();
+  let lastFailure: SandboxError | undefined;
+  const timer = clock.setTimer(() => caller.abort(lastFailure), RETRY_LIMIT_MS);
   try {
     for (;;) {
       try {
@@ -35,6 +38,7 @@ export async function retry<T>(
         lastFailure = toSandboxError(error);
         if (!isTransient(lastFailure)) throw lastFailure;
         const delayMs = Math.max(backoff.next(), lastFailure.retryAfterMs ?? 0);
+        if (clock.now() + delayMs > startedAt + patienceMs) throw lastFailure;
         await sleep(clock, delayMs, caller.signal);
       }
     }

@@ -113,6 +113,19 @@ describe('compute.sandbox', () => {
     expect(longMs).toBeLessThanOrEqual(30_000);
   });
 
+  it('waits for a first answer that is slow, and for none that never comes', async () => {
+    network.isBlackHole = true;
+    const search = sandboxes.find({ name: 'x' });
+    let problem: unknown;
+    search.catch((error: unknown) => {
+      problem = error;
+    });
+    await clock.advance(14_000);
+    expect(problem).toBeUndefined();
+    await clock.advance(2_000);
+    expect(problem).toMatchObject({ code: 'unreachable', field: 'gatewayUrl' });
+  });
+
   it('does not hang in a black hole', async () => {
     await sandboxes.find({ name: 'x' });
     network.isBlackHole = true;

@@ -5,12 +5,13 @@ import { newId } from '../../server/core/id.ts';
 import { gatewayClients, newSandbox } from '../support/clients.ts';
 import { TestGateway } from '../support/gateway.ts';
 import { PreviewStage } from '../support/preview-stage.ts';
+import { timeBound } from '../support/scale.ts';
 import { until, within } from '../support/until.ts';
 
 const PORT = 3000;
 const OTHER_PORT = 3001;
 /** DESIGN: from when Revoke returned. */
-const END_WITHIN_MS = 100;
+const END_WITHIN_MS = timeBound(100);
 
 let stage: PreviewStage;
 

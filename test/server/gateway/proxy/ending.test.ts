@@ -9,6 +9,7 @@ import { ErrorReason } from '../../../../gen/computesdk/v1/error_pb.ts';
 import { TerminalService } from '../../../../gen/computesdk/v1/terminal_service_pb.ts';
 import { DomainError } from '../../../../server/core/domain-error.ts';
 import { FakeClock } from '../../../support/fake-clock.ts';
+import { timeBound } from '../../../support/scale.ts';
 import { within } from '../../../support/until.ts';
 import { failure, read, reasonOf, withToken } from './calls.ts';
 import {
@@ -24,7 +25,7 @@ import {
 const failed = () => Promise.reject(new Error('the stream was not ended'));
 
 /** A stream that is ended must have ended at the client by then, in milliseconds. */
-const END_WITHIN_MS = 100;
+const END_WITHIN_MS = timeBound(100);
 const REVOKED = new DomainError('REVOKED', 'the session token was revoked');
 
 let agent: FakeAgent;
