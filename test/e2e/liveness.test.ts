@@ -127,7 +127,7 @@ async function stopClient(options: {
   });
   try {
     createInterface({ input: child.stdout }).on('line', (line) => log.take(JSON.parse(line)));
-    await until(() => log.ticks.length > 10, { what: 'ticks' });
+    await until(() => log.ticks.length > 10, { what: 'ticks', withinMs: 60_000 });
     child.kill('SIGSTOP');
     await delay(STOPPED_MS / 2);
     meanwhile(proxy);

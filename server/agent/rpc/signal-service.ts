@@ -37,6 +37,8 @@ async function* stream(signals: SignalHub, request: StreamSignalsRequest, contex
   try {
     context.signal.throwIfAborted();
     for await (const event of attached.events()) yield toStreamResponse(event);
+    // A deadline ended it, which must not look like an end of the signals.
+    context.signal.throwIfAborted();
   } finally {
     context.signal.removeEventListener('abort', close);
     attached.close();

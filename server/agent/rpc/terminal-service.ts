@@ -88,6 +88,8 @@ async function* attach(
       if (!isDirect) yield toAttachResponse(event);
       else await connection.send([outputPrefix(event), event.data], context.signal);
     }
+    // A deadline ended it, which must not look like the terminal's end.
+    context.signal.throwIfAborted();
   } finally {
     context.signal.removeEventListener('abort', close);
     stream.close();

@@ -46,6 +46,8 @@ async function* stream(
   try {
     context.signal.throwIfAborted();
     for await (const event of reading.events()) yield toStreamResponse(event);
+    // A deadline ended it, which must not look like the watcher's end.
+    context.signal.throwIfAborted();
   } finally {
     context.signal.removeEventListener('abort', close);
     reading.close();
