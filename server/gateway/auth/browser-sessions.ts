@@ -91,13 +91,15 @@ export class BrowserSessions {
     const hash = hashSecret(cookie.value);
     const { endedTokenIds, isGone } = await store.end({ hash, sandboxId, now: clock.now() });
     this.forget(cookie.value);
+    // All at once: a client that reads slowly keeps nobody else's access alive.
+    const ended = endedTokenIds.map((id) => onEnded(id, tokenEnded('REVOKED')));
     for (const id of endedTokenIds) {
-      await onEnded(id, tokenEnded('REVOKED'));
       audit.record({
         ...{ event: 'browser.signed_out', subject: id, ...actor },
         ...(sandboxId !== undefined && { sandboxId }),
       });
     }
+    await Promise.all(ended);
     return isGone;
   }
 

@@ -29,13 +29,17 @@ export function requireReading(
   if (!socket) return Promise.resolve();
   // A client that has read to the end of the connection closes its side.
   response.once('finish', () => socket.end());
-  const check = () => !socket.destroyed && resetConnection(socket);
-  const cut = cutAfterTurn(clock, check, withinMs);
   return new Promise((resolve) => {
-    socket.once('close', () => {
+    const settle = () => {
       cut.clear();
       resolve();
-    });
+    };
+    const check = () => {
+      if (!socket.destroyed) resetConnection(socket);
+      settle();
+    };
+    const cut = cutAfterTurn(clock, check, withinMs);
+    socket.once('close', settle);
   });
 }
 

@@ -149,5 +149,5 @@ async function endEach(
   cause: DomainError,
 ): Promise<void> {
   // Ending a call removes it from the set.
-  await Promise.all(Array.from(calls ?? [], async (call) => call.end(cause)));
+  await Promise.all([...(calls ?? [])].map(async (call) => call.end(cause)));
 }
