@@ -196,6 +196,25 @@ describe('a signed-in browser', () => {
     });
   });
 
+  test('ends all access at once, although a client of the first reads slowly', async () => {
+    const core = await testCore();
+    const [a, b] = [await withLink(core), await withLink(core)];
+    const first = await signIn(core, a.secret);
+    const second = await signIn(core, b.secret, first.header);
+    const ended: string[] = [];
+    const never = new Promise<void>(() => {});
+    for (const { token } of [first, second]) {
+      const { id: principalId, sandboxId } = token;
+      const end = () => {
+        ended.push(principalId);
+        return never;
+      };
+      core.calls.open({ kind: 'stream', sandboxId, principalId, end });
+    }
+    void core.access.sessions.signOut(second.header, undefined, ACTOR);
+    await expect.poll(() => ended.length).toBe(2);
+  });
+
   test('leaves one sandbox, or all of them', async () => {
     const core = await testCore();
     const { sessions } = core.access;
