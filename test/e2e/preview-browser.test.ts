@@ -8,6 +8,7 @@ import { servePage } from '../support/page.ts';
 import { PreviewStage } from '../support/preview-stage.ts';
 
 const PORT = 3000;
+const READY = { timeout: 60_000 };
 /** What an origin that may call can do, of all attacks: without these, failing would prove nothing. */
 const WORKS_WHERE_LISTED = [
   ...['fetch, JSON', 'fetch, binary', 'fetch, gRPC-web', 'fetch, keepalive', 'fetch, no referrer'],
@@ -43,7 +44,8 @@ async function signIn(context: BrowserContext) {
   await visitor.goto(link.url);
   await visitor.getByRole('button').click();
   await visitor.waitForURL(/\/workspace\/sbx/);
-  await visitor.waitForLoadState('networkidle');
+  // It makes a terminal of its own, which must not be taken for what an attack made.
+  await expect.poll(() => visitor.locator('.xterm-rows').textContent(), READY).toMatch(/\S/);
   return { sandbox, visitor };
 }
 
