@@ -8,13 +8,13 @@ import { runInNewContext } from 'node:vm';
  *
  * - The heap is collected when it has grown by a fifth, in steps of 2 MB instead of 8, and at once: while
  *   marking goes on step by step, megabytes of new garbage come. Terminals keep their output outside of it.
- * - One optimizing compiler, which compiles function by function: the other, and inlining, take up to 14 MB
- *   at a time, and make the echo of a key no faster that a person could notice.
+ * - Compilers go function by function: with inlining they take up to 14 MB at a time. What it would save of a
+ *   key, a twentieth of the agent's processor time, is less than what differs from one run to the next.
  * - What is young is collected by one thread: several take pages of their own, and have to be woken.
  */
 const OPTIONS: readonly string[] = [
   ...['--optimize-for-size', '--heap-growing-percent=20', '--no-incremental-marking'],
-  ...['--no-turbofan', '--no-maglev-inlining'],
+  ...['--no-turbo-inlining', '--no-maglev-inlining'],
   '--no-parallel-scavenge',
 ];
 

@@ -9,14 +9,6 @@ export function scaled(count: number): number {
   return Math.max(1, Math.round(count * factor));
 }
 
-/**
- * What something may take, in milliseconds: as it was asked for in the soak, which has the machine to
- * itself, and ten times as long where suites share it, which still tells it from a wait for a timer.
- */
-export function timeBound(ms: number): number {
-  return isSoak ? ms : ms * 10;
-}
-
 /** The seed of this run: `COMPUTESDK_SEED`, or a new one. It is printed with every report. */
 export const seed: number = Number(process.env['COMPUTESDK_SEED'] ?? randomInt(2 ** 31));
 

@@ -13,7 +13,7 @@ import { AgentClient } from '../../../../server/gateway/rpc/agent-client.ts';
 import { Supervisor } from '../../../../server/gateway/sandbox/agent-supervisor.ts';
 import { listProcesses } from '../../../support/processes.ts';
 import { report } from '../../../support/report.ts';
-import { timeBound } from '../../../support/scale.ts';
+import { timeBound } from '../../../support/time-bound.ts';
 import { until } from '../../../support/until.ts';
 import { canBox } from '../../driver/support/availability.ts';
 import { isRoot } from '../../driver/support/box-bench.ts';
@@ -81,7 +81,7 @@ for (const [name, isAvailable, open] of drivers) {
       const killedAt = performance.now();
       for (const pid of agentPids()) process.kill(pid, 'SIGKILL');
       await until(() => losses.length === 1, { what: 'the loss is told' });
-      expect(lostAt - killedAt).toBeLessThan(timeBound(100));
+      expect(lostAt - killedAt).toBeLessThan(await timeBound(100));
       expect(losses[0]?.reason).toBe('AGENT_UNAVAILABLE');
       await supervisor.ensure(ID, never);
       expect(records.agentRecord(ID)?.previousBootIds).toEqual([first]);
