@@ -103,15 +103,19 @@ class LinkSink implements FrameSink {
 
   writeSoon(parts: readonly Uint8Array[]): void {
     this.#held.push(parts);
-    this.#timer ??= setTimeout(() => this.flush(), HOLD_MS);
+    this.#timer ??= setTimeout(() => this.#onTime(), HOLD_MS);
   }
 
   flush(): void {
-    if (!this.#timer) return;
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
+    if (this.#held.length === 0) return;
     const held = this.#held;
     this.#held = [];
     for (const parts of held) this.#writer.write(parts);
+  }
+
+  /** One timer serves all that is held meanwhile: to clear it and set another costs more than it does. */
+  #onTime(): void {
+    this.#timer = undefined;
+    this.flush();
   }
 }

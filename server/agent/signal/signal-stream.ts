@@ -78,7 +78,7 @@ export class SignalStream {
     this.#isClosed = true;
     this.#error = error;
     this.#options.onClosed();
-    this.wake();
+    this.#quiet.end();
   }
 
   #next(): SignalEvent | undefined {

@@ -131,7 +131,7 @@ export class ReaderStream {
     this.#error = error;
     this.#stallTimer.clear();
     this.#options.onClosed();
-    this.wake();
+    this.#quiet.end();
   }
 
   #next(): TerminalEvent | undefined {

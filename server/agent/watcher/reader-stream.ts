@@ -76,7 +76,7 @@ export class ReaderStream {
     this.#error = error;
     this.#stallTimer.clear();
     this.#options.onClosed();
-    this.wake();
+    this.#quiet.end();
   }
 
   async #next(): Promise<WatcherEvent | undefined> {

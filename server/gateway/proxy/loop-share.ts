@@ -22,7 +22,8 @@ export class LoopShare {
   /** Counts what a stream brought. Returns whether it may go on in this turn; if not, `resume` is called later. */
   take(bytes: number, resume: () => void): boolean {
     this.#left -= bytes;
-    this.#schedule();
+    // A key needs no new turn. Whatever went before, a turn begins with half of its share at least.
+    if (this.#left < TURN_BYTES / 2) this.#schedule();
     if (this.#left > 0) return true;
     this.#waiting.add(resume);
     return false;
