@@ -32,3 +32,14 @@ it('forgets a stream that has ended', async () => {
   await nextTurn();
   expect([resumed, share.size]).toEqual([0, 0]);
 });
+
+it('begins no turn for a little, and leaves the next stream half of one at least', async () => {
+  const share = new LoopShare();
+  const never = () => {};
+  for (let taken = 0; taken < 4 * READ; taken += READ) expect(share.take(READ, never)).toBe(true);
+  await nextTurn();
+  expect(share.take(4 * READ - 1, never)).toBe(true);
+  await nextTurn();
+  expect(share.take(8 * READ - 1, never)).toBe(true);
+  expect(share.size).toBe(0);
+});
