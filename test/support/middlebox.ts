@@ -13,7 +13,7 @@ export type Middlebox = {
   readonly upgrades: number;
 } & AsyncDisposable;
 
-/** How long one that is cut lives, in milliseconds: it is welcomed before. */
+/** How long one that is cut lives after the gateway's first frame, in milliseconds. */
 const CUT_MS = 100;
 
 /** Starts a box in front of a gateway. */
@@ -49,7 +49,9 @@ export async function startMiddlebox(gatewayPort: number): Promise<Middlebox> {
     upstream.pipe(socket).pipe(upstream);
     upstream.on('close', () => socket.destroy());
     socket.on('close', () => upstream.destroy());
-    if (box.webSockets === 'cut') setTimeout(() => socket.destroy(), CUT_MS);
+    if (box.webSockets === 'cut') {
+      onFirstFrame(upstream, () => setTimeout(() => socket.destroy(), CUT_MS));
+    }
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   // A listening TCP server's address is an object.
@@ -85,6 +87,19 @@ function headOf({ url, rawHeaders }: IncomingMessage, port: number): string {
     lines.push(`${name}: ${value}`);
   }
   return `${lines.join('\r\n')}\r\n\r\n`;
+}
+
+/** Calls `then` once something came after the head of the answer. */
+function onFirstFrame(upstream: Socket, then: () => void): void {
+  let answer = '';
+  const onData = (chunk: Buffer): void => {
+    answer += chunk.toString('latin1');
+    const headEnd = answer.indexOf('\r\n\r\n');
+    if (headEnd < 0 || answer.length === headEnd + 4) return;
+    upstream.off('data', onData);
+    then();
+  };
+  upstream.on('data', onData);
 }
 
 function track(sockets: Set<Duplex>, socket: Socket): void {
