@@ -216,13 +216,11 @@ export class SandboxTransport implements Transport {
     // An agent of an earlier version takes no frames.
     const isRefused = isOrderly && error.code === Code.Unimplemented;
     if (isRefused || (!wasOpen && !isOrderly)) this.#unopened.add(socket);
-    if (isOrderly && !isRefused) {
-      this.#earlyEnds = 0;
-      return;
-    }
-    if (!wasOpen) this.#failures += 1;
-    else if (openMs > EARLY_MS) this.#earlyEnds = 0;
-    else this.#earlyEnds += 1;
+    // One that was wanted to end early says nothing of the way: after a cut, the next is often replaced.
+    if (openMs > EARLY_MS) this.#earlyEnds = 0;
+    else if (isOrderly && !isRefused) return;
+    else if (wasOpen) this.#earlyEnds += 1;
+    else this.#failures += 1;
     if (isRefused || this.#earlyEnds >= MAX_FAILURES) this.#useHttp();
   }
 }

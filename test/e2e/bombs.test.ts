@@ -14,6 +14,7 @@ import {
   sendHttp1,
 } from '../support/raw-call.ts';
 import { report } from '../support/report.ts';
+import { timeBound } from '../support/time-bound.ts';
 
 const MIB = 2 ** 20;
 /** What a bomb becomes. */
@@ -65,8 +66,8 @@ test('a compressed message that would fill the memory is refused at once, in eve
     slowestMs = Math.max(slowestMs, ms);
     // The agent and the gateway's services count before they decompress everything.
     expect(answer, name).toMatchObject({ code: 'resource_exhausted' });
-    expect(ms, name).toBeLessThan(MAX_ANSWER_MS);
   }
+  expect(slowestMs).toBeLessThan(await timeBound(MAX_ANSWER_MS));
   for (let round = 0; round < 3; round += 1) {
     for (let at = 0; at < calls.length; at += AT_ONCE) {
       await Promise.all(calls.slice(at, at + AT_ONCE).map(({ call }) => send(call)));

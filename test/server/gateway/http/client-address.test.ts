@@ -5,6 +5,7 @@ import {
   normalAddress,
 } from '../../../../server/gateway/http/client-address.ts';
 import type { HttpRequest } from '../../../../server/rpc/connect-node.ts';
+import { timeBound } from '../../../support/time-bound.ts';
 
 function requestFrom(remoteAddress: string | undefined, forwarded?: string): HttpRequest {
   const headers = forwarded === undefined ? {} : { 'x-forwarded-for': forwarded };
@@ -55,10 +56,11 @@ describe('the client of a request', () => {
     expect(addressOf('10.0.0.1', chain.slice(0, -1).join(','))).toBe('198.51.100.1');
   });
 
-  it('is found at once in a header of nothing but commas', () => {
+  it('is found at once in a header of nothing but commas', async () => {
     const startedAt = performance.now();
     expect(addressOf('10.0.0.1', ','.repeat(16_000))).toBe('10.0.0.1');
-    expect(performance.now() - startedAt).toBeLessThan(50);
+    const tookMs = performance.now() - startedAt;
+    expect(tookMs).toBeLessThan(await timeBound(50));
   });
 
   it('is unknown when the connection is gone', () => {

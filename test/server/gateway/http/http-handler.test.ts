@@ -4,6 +4,7 @@ import { Code, createClient } from '@connectrpc/connect';
 import { createGrpcTransport, createGrpcWebTransport } from '@connectrpc/connect-node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { SandboxService } from '../../../../gen/computesdk/v1/sandbox_service_pb.ts';
+import { timeBound } from '../../../support/time-bound.ts';
 import { failure } from '../proxy/calls.ts';
 import { type Gateway, startGateway, TOKEN } from '../proxy/fixture.ts';
 
@@ -153,9 +154,11 @@ describe('the gateway', () => {
       { 'content-encoding': 'gzip' },
       bomb,
     );
+    const tookMs = performance.now() - startedAt;
+    const grown = process.memoryUsage().rss - before;
     expect(answer.status).toBe(429);
-    expect(performance.now() - startedAt).toBeLessThan(1_000);
-    expect(process.memoryUsage().rss - before).toBeLessThan(80 * 1024 * 1024);
+    expect(tookMs).toBeLessThan(await timeBound(1_000));
+    expect(grown).toBeLessThan(80 * 1024 * 1024);
   });
 
   it('refuses two credentials at once', async () => {

@@ -103,10 +103,7 @@ for (const [name, isAvailable, open] of drivers) {
       await supervisor.ensure(ID, never);
       supervisor.setExpiry(ID, Date.now() + 1000);
       // Its answer is not waited for by anybody, so give the call its time before the gateway goes.
-      await until(() => agentLog().includes('SetExpiry'), {
-        what: 'the agent knows',
-        withinMs: 2000,
-      });
+      await until(() => agentLog().includes('SetExpiry'), { what: 'the agent knows' });
       await supervisor.close({ endAgents: false });
       await until(() => agentPids().length === 0, { what: 'the agent ended itself' });
       supervisor = newSupervisor();
