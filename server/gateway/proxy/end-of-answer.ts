@@ -2,6 +2,7 @@ import type { Http2Session } from 'node:http2';
 import type { Clock, Timer } from '../../core/clock.ts';
 import type { HttpResponse } from '../../rpc/connect-node.ts';
 import { reset, resetConnection } from '../../rpc/reset.ts';
+import { afterReading } from './end-of-access.ts';
 import { readReceipt } from './read-receipt.ts';
 
 /** Resets an ended answer unless the system has taken all of it within this time. */
@@ -86,9 +87,4 @@ function cutAfterTurn(clock: Clock, cut: () => void, withinMs: number): Timer {
       timer?.clear();
     },
   };
-}
-
-/** Runs a task once everything was read that had arrived: a busy loop is late with timers and with answers alike. */
-function afterReading(task: () => void): void {
-  setImmediate(() => setImmediate(task));
 }

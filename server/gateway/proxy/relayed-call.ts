@@ -7,6 +7,7 @@ import { toConnectError } from '../../rpc/connect-error.ts';
 import { type HttpRequest, type HttpResponse, MAX_MESSAGE_BYTES } from '../../rpc/connect-node.ts';
 import { reset } from '../../rpc/reset.ts';
 import type { CallOutcome } from './call-line.ts';
+import { END_READ_MS, endsAccess } from './end-of-access.ts';
 import { requireReading, requireSending } from './end-of-answer.ts';
 import { EnvelopeGate } from './envelope-gate.ts';
 import { loopShare } from './loop-share.ts';
@@ -15,11 +16,6 @@ import { StallWatch } from './stall-watch.ts';
 
 /** The largest answer of a call that is no stream, in bytes. */
 const MAX_UNARY_RESPONSE_BYTES = 1024 * 1024;
-/** How long the end of a stream may wait for a slow client before the call is reset, in milliseconds. */
-const END_FLUSH_MS = 100;
-
-/** After these the client must get nothing more, not even what was sent before and it did not read. */
-const ENDS_ACCESS: ReadonlySet<string> = new Set(['REVOKED', 'EXPIRED', 'DESTROYED']);
 
 /** What a wait for the sandbox is aborted with. Nobody is left to read it. */
 const CLIENT_LEFT = new DomainError('LOST', 'the client left');
@@ -102,8 +98,8 @@ export class RelayedCall {
     if (envelope) this.#response.end(envelope);
     else this.#response.end();
     const { response, clock } = this.#options;
-    if (ENDS_ACCESS.has(cause.reason)) return requireReading(response, clock, END_FLUSH_MS);
-    requireSending(response, clock, END_FLUSH_MS);
+    if (endsAccess(cause)) return requireReading(response, clock, END_READ_MS);
+    requireSending(response, clock, END_READ_MS);
     return undefined;
   }
 

@@ -15,6 +15,7 @@ import { toConnectError } from '../../rpc/connect-error.ts';
 import { FRAMES } from '../../rpc/served-call.ts';
 import type { Caller } from '../auth/caller.ts';
 import { type CallOutcome, callLine } from '../proxy/call-line.ts';
+import { endsAccess } from '../proxy/end-of-access.ts';
 import type { LiveCallRegistry } from '../proxy/live-call-registry.ts';
 import type { AgentEndpoint } from '../sandbox/agents.ts';
 import { checkEnd, notAllowed } from './agent-answer.ts';
@@ -47,9 +48,6 @@ type RelayedCall = {
   /** Writes the log line and gives back what the call holds. */
   release: (outcome: CallOutcome) => void;
 };
-
-/** After these the client must get nothing more, not even what was sent before and it did not read. */
-const ENDS_ACCESS: ReadonlySet<string> = new Set(['REVOKED', 'EXPIRED', 'DESTROYED']);
 
 /** The calls of one client into its sandbox: passes their frames on, and can end them at any time. */
 export class AgentCalls {
@@ -244,7 +242,7 @@ export class AgentCalls {
     if (!this.#close(entry, cause)) return undefined;
     const error = toWireError(toConnectError(cause));
     this.#send(entry.stream, { case: 'end', value: { error } });
-    return ENDS_ACCESS.has(cause.reason) ? this.#options.onAccessEnded() : undefined;
+    return endsAccess(cause) ? this.#options.onAccessEnded() : undefined;
   }
 
   /** Lets go of a call. Returns whether it was open until now. */

@@ -2,13 +2,12 @@ import type { Socket } from 'node:net';
 import type { Clock, Timer } from '../../core/clock.ts';
 import { every } from '../../core/every.ts';
 import { resetConnection } from '../../rpc/reset.ts';
+import { afterReading, END_READ_MS } from '../proxy/end-of-access.ts';
 import { StallWatch } from '../proxy/stall-watch.ts';
 import type { WebSocket } from './web-socket.ts';
 
 /** How often an idle client is asked whether it is there, in milliseconds. Proxies cut after 60 s of silence. */
 const PING_MS = 20_000;
-/** How long the end of access may wait for a slow client before its connection is reset, in milliseconds. */
-const END_READ_MS = 100;
 
 /** Whether a client on a WebSocket is there and reads what it is sent. */
 export class ReadingWatch {
@@ -93,9 +92,4 @@ export class ReadingWatch {
     if (this.#webSocket.readyState === this.#webSocket.OPEN) this.#webSocket.ping(data);
     return this.#asked;
   }
-}
-
-/** Runs a task once everything was read that had arrived: a busy loop is late with timers and with answers alike. */
-function afterReading(task: () => void): void {
-  setImmediate(() => setImmediate(task));
 }
