@@ -42,8 +42,6 @@ export default defineConfig({
           include: ['test/**/*.test.ts'],
           exclude: HEAVY,
           testTimeout: 20_000 * patience,
-          // A process for each of 130 suites would take a third of their time.
-          isolate: false,
           maxWorkers: 2,
           sequence: { groupOrder: 0 },
         },
