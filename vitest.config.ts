@@ -41,7 +41,7 @@ export default defineConfig({
           name: 'light',
           include: ['test/**/*.test.ts'],
           exclude: HEAVY,
-          testTimeout: 20_000 * patience,
+          testTimeout: 60_000 * patience,
           maxWorkers: 2,
           sequence: { groupOrder: 0 },
         },
