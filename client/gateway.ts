@@ -1,10 +1,11 @@
-import { type Client, createClient } from '@connectrpc/connect';
+import type { Client } from '@connectrpc/connect';
 import { MagicLinkService } from '../gen/computesdk/v1/magic_link_service_pb.ts';
 import { SandboxService } from '../gen/computesdk/v1/sandbox_service_pb.ts';
 import { SessionTokenService } from '../gen/computesdk/v1/session_token_service_pb.ts';
 import { type Clock, systemClock } from './connection/clock.ts';
 import { FIRST_CONTACT_LIMIT_MS } from './connection/connection.ts';
 import { apiKeyCredential, type Credential } from './connection/credential.ts';
+import { newClient } from './connection/new-client.ts';
 import { retry } from './connection/retry.ts';
 import { httpTransport, type TransportFactory } from './connection/transport.ts';
 import { SandboxError } from './errors.ts';
@@ -38,9 +39,9 @@ export class Gateway {
     this.#credential = apiKeyCredential(parts.apiKey);
     this.url = toBaseUrl('gatewayUrl', parts.gatewayUrl);
     const transport = (parts.transport ?? httpTransport)(this.url, this.#credential);
-    this.sandboxes = createClient(SandboxService, transport);
-    this.sessionTokens = createClient(SessionTokenService, transport);
-    this.magicLinks = createClient(MagicLinkService, transport);
+    this.sandboxes = newClient(SandboxService, transport);
+    this.sessionTokens = newClient(SessionTokenService, transport);
+    this.magicLinks = newClient(MagicLinkService, transport);
   }
 
   /** Makes a call that is safe to repeat, for up to 30 seconds. */

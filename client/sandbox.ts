@@ -1,5 +1,5 @@
 /// <reference lib="esnext.disposable" preserve="true" />
-import { type Client, createClient } from '@connectrpc/connect';
+import type { Client } from '@connectrpc/connect';
 import { AuthService } from '../gen/computesdk/v1/auth_service_pb.ts';
 import { PreviewService } from '../gen/computesdk/v1/preview_service_pb.ts';
 import { SignalService } from '../gen/computesdk/v1/signal_service_pb.ts';
@@ -10,6 +10,7 @@ import { type Clock, systemClock } from './connection/clock.ts';
 import { Connection } from './connection/connection.ts';
 import type { ConnectionState } from './connection/connection-state.ts';
 import { type Credential, cookieCredential, TokenCredential } from './connection/credential.ts';
+import { newClient } from './connection/new-client.ts';
 import type { TransportKind } from './connection/sandbox-transport.ts';
 import { askForToken, type TokenFunction } from './connection/token-function.ts';
 import type { TransportFactory } from './connection/transport.ts';
@@ -116,9 +117,9 @@ export class Sandbox {
     const { transport } = way;
     this.#credential = credential;
     // Only an answer over HTTP can take the browser's cookie away.
-    this.#auth = createClient(AuthService, way.http);
+    this.#auth = newClient(AuthService, way.http);
     const access = new Access({
-      ...{ auth: createClient(AuthService, transport), credential, clock },
+      ...{ auth: newClient(AuthService, transport), credential, clock },
       ...{ giveToken: parts.giveToken, onSuspect: way.renew },
       onExpiring: (expiresAt) => this.#emitter.emit('expiring', { expiresAt }),
     });
@@ -131,22 +132,22 @@ export class Sandbox {
     this.#connection.closed.addEventListener('abort', way.close, { once: true });
     this.#context = {
       connection: this.#connection,
-      client: createClient(TerminalService, transport),
+      client: newClient(TerminalService, transport),
       isDuplex: way.isDuplex,
       attached: new Set(),
     };
     this.terminal = new Terminals(this.#context);
     this.#previewUrl =
-      parts.previewUrl ?? previewUrls(this.#connection, createClient(PreviewService, transport));
+      parts.previewUrl ?? previewUrls(this.#connection, newClient(PreviewService, transport));
     this.signal = new SandboxSignals({
       connection: this.#connection,
-      client: createClient(SignalService, transport),
+      client: newClient(SignalService, transport),
       url: this.url,
       previewUrl: this.#previewUrl,
     });
     this.watcher = new Watchers({
       connection: this.#connection,
-      client: createClient(WatcherService, transport),
+      client: newClient(WatcherService, transport),
     });
   }
 

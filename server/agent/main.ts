@@ -13,9 +13,9 @@ import { closeInheritedDescriptors } from './descriptors.ts';
 import { keepHeapSmall } from './heap.ts';
 import { Lifecycle } from './lifecycle.ts';
 import { agentService } from './rpc/agent-service.ts';
+import { CallLog } from './rpc/call-log.ts';
 import { connectionValues } from './rpc/connection.ts';
 import { acceptFrameLinks } from './rpc/frame-link.ts';
-import { callInterceptor } from './rpc/interceptor.ts';
 import { withTunnels } from './rpc/port-tunnel.ts';
 import { signalService } from './rpc/signal-service.ts';
 import { terminalService } from './rpc/terminal-service.ts';
@@ -92,7 +92,7 @@ const routes = (router: ConnectRouter) => {
   router.service(SignalService, signalService(signals));
   router.service(WatcherService, watcherService(watchers));
 };
-const interceptors = [callInterceptor(logger, clock)];
+const calls = new CallLog(logger, clock);
 const handler = rpcHandler({
   routes: (router) => {
     routes(router);
@@ -106,7 +106,7 @@ const handler = rpcHandler({
       agentService({ sandboxId, bootId, clock, lifecycle, endPrograms, exit }),
     );
   },
-  interceptors,
+  interceptors: [calls.interceptor()],
   contextValues: connectionValues,
   shutdownSignal: ending.signal,
   fallback: (_request, response) => {
@@ -125,7 +125,7 @@ const server = createServer(
 );
 server.on(
   'upgrade',
-  withTunnels(acceptFrameLinks({ routes, interceptors, shutdownSignal: ending.signal, logger })),
+  withTunnels(acceptFrameLinks({ routes, calls, shutdownSignal: ending.signal, logger })),
 );
 
 process.on('SIGTERM', () => void end('SIGTERM'));

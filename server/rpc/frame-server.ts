@@ -13,7 +13,7 @@ import type { Frame, Open } from '../../gen/computesdk/v1/frame_pb.ts';
 import { DomainError } from '../core/domain-error.ts';
 import { toConnectError } from './connect-error.ts';
 import type { FrameRoutes } from './frame-routes.ts';
-import { type FrameSink, ServedCall } from './served-call.ts';
+import { type FrameSink, ServedCall, type ServedCallOptions } from './served-call.ts';
 
 /** The most calls at a time on one connection: as many as a sandbox may have at all. */
 const MAX_CALLS = 768;
@@ -23,6 +23,7 @@ const GRANT_BYTES = CONNECTION_WINDOW_BYTES / 4;
 export type FrameServerOptions = {
   readonly routes: FrameRoutes;
   readonly interceptors?: Interceptor[];
+  readonly onCall?: ServedCallOptions['onCall'];
   readonly gate?: (context: HandlerContext) => void | Promise<void>;
   readonly shutdownSignal?: AbortSignal;
   /** Methods whose callers do not wait for an answer that says nothing. Default: none. */
@@ -60,7 +61,15 @@ export class FrameServer {
     { header, values }: CallSurroundings,
     onEnd: () => void = () => {},
   ): void {
-    const { routes, sink, interceptors = [], gate, shutdownSignal, isPatient } = this.#options;
+    const {
+      routes,
+      sink,
+      interceptors = [],
+      onCall,
+      gate,
+      shutdownSignal,
+      isPatient,
+    } = this.#options;
     const spec = routes.get(open.method);
     if (!spec || this.#calls.size >= MAX_CALLS) {
       const error = toWireError(toConnectError(spec ? tooMany() : unknownMethod(open.method)));
@@ -70,6 +79,7 @@ export class FrameServer {
     }
     const call = new ServedCall(stream, {
       ...{ sink, interceptors, outflow: this.#outflow },
+      ...(onCall && { onCall }),
       ...(gate && { gate }),
       ...(isPatient && { isPatient }),
       ...(shutdownSignal && { shutdownSignal }),

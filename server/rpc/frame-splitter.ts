@@ -1,13 +1,17 @@
 /** The length of a frame, big endian, before each frame between a gateway and an agent. */
 const HEADER_BYTES = 4;
 
-/** A frame with its length before it, in the parts given. */
-export function frameLength(parts: readonly Uint8Array[]): Buffer {
-  let length = 0;
-  for (const part of parts) length += part.length;
-  const header = Buffer.allocUnsafe(HEADER_BYTES);
-  header.writeUInt32BE(length);
-  return header;
+/** A frame, or the beginning of one of `frameBytes`, with the length before it. */
+export function withLength(parts: readonly Uint8Array[], frameBytes: number): Buffer {
+  let bytes = HEADER_BYTES;
+  for (const part of parts) bytes += part.length;
+  const result = Buffer.allocUnsafe(bytes);
+  let position = result.writeUInt32BE(frameBytes);
+  for (const part of parts) {
+    result.set(part, position);
+    position += part.length;
+  }
+  return result;
 }
 
 /** Takes a stream of bytes apart into the frames that it holds. */

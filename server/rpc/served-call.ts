@@ -1,4 +1,4 @@
-import { type DescMethod, fromBinary, toBinary } from '@bufbuild/protobuf';
+import { create, type DescMethod, toBinary } from '@bufbuild/protobuf';
 import {
   Code,
   ConnectError,
@@ -7,10 +7,7 @@ import {
   type Interceptor,
   type MethodImplSpec,
 } from '@connectrpc/connect';
-import {
-  invokeUnaryImplementation,
-  transformInvokeImplementation,
-} from '@connectrpc/connect/protocol';
+import { invokeUnaryImplementation } from '@connectrpc/connect/protocol';
 import {
   encodeFrame,
   type FrameBody,
@@ -26,6 +23,7 @@ import type { Open } from '../../gen/computesdk/v1/frame_pb.ts';
 import { MAX_TIMER_MS } from '../core/clock.ts';
 import { DomainError } from '../core/domain-error.ts';
 import { toConnectError } from './connect-error.ts';
+import { answersOf, parseRequest, requestsOf, type StreamSpec } from './invoke.ts';
 
 /** The name of the protocol, where others are `connect` or `grpc`. */
 export const FRAMES = 'frames';
@@ -40,9 +38,21 @@ export interface FrameSink {
   flush?(): void;
 }
 
+/** How a call ended. */
+export type CallEnd = {
+  /** How many it was answered with. */
+  readonly messages: number;
+  /** What it failed with. */
+  readonly error: unknown;
+  /** Whether nobody waited for the end any more. */
+  readonly isCanceled: boolean;
+};
+
 /** What the calls of a connection are served with. */
 export type ServedCallOptions = {
   readonly interceptors: Interceptor[];
+  /** Told of each call, when it begins and when it ends. */
+  readonly onCall?: (method: DescMethod, header: Headers) => (end: CallEnd) => void;
   /** Lets a call pass before it is served, or throws. */
   readonly gate?: (context: HandlerContext) => void | Promise<void>;
   readonly shutdownSignal?: AbortSignal;
@@ -71,6 +81,8 @@ export class ServedCall {
   #hasBegun = false;
   /** Whether nobody waits for what it answers. */
   #isPatient = false;
+  /** How many were sent. */
+  #messages = 0;
 
   constructor(stream: number, options: ServedCallOptions) {
     this.#stream = stream;
@@ -112,6 +124,8 @@ export class ServedCall {
   /** Serves the call. Never rejects. */
   async serve(spec: MethodImplSpec, open: Open, call: ServedRequest): Promise<void> {
     this.#isPatient = this.#options.isPatient?.(spec.method) ?? false;
+    const onEnd = this.#options.onCall?.(spec.method, call.header);
+    let failure: unknown;
     try {
       const context = this.#contextOf(spec, open, call);
       this.#context = context;
@@ -119,9 +133,12 @@ export class ServedCall {
       if (spec.kind === 'unary') await this.#serveUnary(spec, open, context);
       else await this.#serveStream(spec, open, context);
     } catch (error) {
+      failure = error;
       const shown = toConnectError(error);
       this.#end({ error: toWireError(shown), trailers: toFrameHeaders(shown.metadata) });
     } finally {
+      const isCanceled = this.#abort.signal.aborted;
+      onEnd?.({ messages: this.#messages, error: failure, isCanceled });
       this.#disarm();
       this.#abort.abort(OVER);
       this.#requests.end();
@@ -130,20 +147,15 @@ export class ServedCall {
   }
 
   /**
-   * Sends one message of a stream, past the library, which would copy it. Resolves when the parts
-   * are no longer needed, or rejects when the call has ended.
+   * Sends one message of a stream, past the library, which would copy it. Undefined: the parts are no
+   * longer needed. Else it resolves when they are not, and rejects when the call has ended.
    */
-  async sendMessage(parts: readonly Uint8Array[]): Promise<void> {
+  sendMessage(parts: readonly Uint8Array[]): Promise<void> | undefined {
     let length = 0;
     for (const part of parts) length += part.length;
     if (length > MAX_MESSAGE_BYTES) throw tooLarge('a message', MAX_MESSAGE_BYTES);
-    // Nothing to wait for, mostly.
-    if (!this.#outflow.trySpend(length)) await this.#outflow.spend(length);
-    this.#begin();
-    const frame = [messagePrefix(this.#stream, length), ...parts];
-    const { sink } = this.#options;
-    if (this.#isPatient && sink.writeSoon) sink.writeSoon(frame);
-    else await new Promise<void>((resolve) => sink.write(frame, resolve));
+    if (this.#outflow.trySpend(length)) return this.#write(parts, length);
+    return this.#outflow.spend(length).then(() => this.#write(parts, length));
   }
 
   async #serveUnary(
@@ -151,10 +163,11 @@ export class ServedCall {
     open: Open,
     context: HandlerContext,
   ): Promise<void> {
-    const request = parse(spec, open.message ?? new Uint8Array());
+    const request = parseRequest(spec.method.input, open.message ?? new Uint8Array());
     const { interceptors } = this.#options;
     const answer = await invokeUnaryImplementation(spec, context, request, interceptors);
     this.#abort.signal.throwIfAborted();
+    this.#messages = 1;
     const message = toBinary(spec.method.output, answer);
     if (message.length > MAX_ANSWER_BYTES) throw tooLarge('the answer', MAX_ANSWER_BYTES);
     const headers = toFrameHeaders(context.responseHeader);
@@ -163,10 +176,14 @@ export class ServedCall {
     this.#end({ message, headers, trailers }, { isUrgent: !isSilent || !this.#isPatient });
   }
 
-  async #serveStream(spec: MethodImplSpec, open: Open, context: HandlerContext): Promise<void> {
-    const answer = transformInvokeImplementation(spec, context, this.#options.interceptors);
-    for await (const message of answer(this.#requestsOf(spec, open))) {
-      await this.sendMessage([toBinary(spec.method.output, message)]);
+  async #serveStream(spec: StreamSpec, open: Open, context: HandlerContext): Promise<void> {
+    const { input, output } = spec.method;
+    if (open.finished) this.#requests.end();
+    const requests = requestsOf(input, open.message, this.#requests);
+    const { interceptors } = this.#options;
+    for await (const message of await answersOf(spec, requests, context, interceptors)) {
+      const sent = this.sendMessage([toBinary(output, create(output, message))]);
+      if (sent) await sent;
     }
     // An implementation that was told to end may end well, and too early.
     this.#abort.signal.throwIfAborted();
@@ -174,10 +191,24 @@ export class ServedCall {
     this.#end({ trailers: toFrameHeaders(context.responseTrailer) });
   }
 
-  async *#requestsOf(spec: MethodImplSpec, open: Open) {
-    if (open.finished) this.#requests.end();
-    if (open.message) yield parse(spec, open.message);
-    for await (const message of this.#requests) yield parse(spec, message);
+  #write(parts: readonly Uint8Array[], length: number): Promise<void> | undefined {
+    this.#begin();
+    this.#messages += 1;
+    const frame = [messagePrefix(this.#stream, length), ...parts];
+    const { sink } = this.#options;
+    if (this.#isPatient && sink.writeSoon) {
+      sink.writeSoon(frame);
+      return undefined;
+    }
+    let isTaken = false;
+    let onTaken = () => {
+      isTaken = true;
+    };
+    sink.write(frame, () => onTaken());
+    if (isTaken) return undefined;
+    return new Promise((resolve) => {
+      onTaken = resolve;
+    });
   }
 
   #begin(): void {
@@ -243,16 +274,6 @@ export class ServedCall {
 
 /** What a call brings beside its opening frame. */
 export type ServedRequest = { readonly header: Headers; readonly values: ContextValues };
-
-function parse({ method }: MethodImplSpec, bytes: Uint8Array) {
-  try {
-    return fromBinary(method.input, bytes);
-  } catch (error) {
-    throw new DomainError('INVALID_ARGUMENT', `the request is no ${method.input.typeName}`, {
-      cause: error,
-    });
-  }
-}
 
 function tooLarge(what: string, limit: number): DomainError {
   return new DomainError('TOO_LARGE', `${what} is larger than ${limit} bytes`);

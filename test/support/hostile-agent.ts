@@ -4,7 +4,7 @@ import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { decodeFrame, encodeFrame, MAX_REQUEST_FRAME_BYTES } from '../../frames/frame.ts';
 import { FRAME_LINK_PROTOCOL } from '../../server/rpc/frame-link.ts';
-import { FrameSplitter, frameLength } from '../../server/rpc/frame-splitter.ts';
+import { FrameSplitter, withLength } from '../../server/rpc/frame-splitter.ts';
 
 /** Where the hostile agent keeps all that reached it, inside the box. */
 export const SEEN_FILE = 'seen.log';
@@ -131,7 +131,7 @@ export function recorded(server: Server): Server {
 }
 
 function framed(bytes: Uint8Array): Buffer {
-  return Buffer.concat([frameLength([bytes]), bytes]);
+  return withLength([bytes], bytes.length);
 }
 
 function page(response: ServerResponse, status: number, type: string): void {

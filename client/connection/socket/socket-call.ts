@@ -80,10 +80,14 @@ export class SocketCall {
     }
   }
 
-  /** Sends a message as soon as the server allows it. Rejects when the call is over. */
-  async send(message: Uint8Array): Promise<void> {
-    await this.#outflow.spend(message.length);
-    this.#parts.send({ case: 'message', value: message });
+  /** Sends a message. Undefined: it was sent; else it is as soon as the server allows it, or the call is over. */
+  send(message: Uint8Array): Promise<void> | undefined {
+    const send = () => this.#parts.send({ case: 'message', value: message });
+    if (!this.#outflow.trySpend(message.length)) {
+      return this.#outflow.spend(message.length).then(send);
+    }
+    send();
+    return undefined;
   }
 
   /** No more messages follow. */

@@ -65,7 +65,7 @@ export class SocketTransport implements Transport {
     // What Connect does beyond that costs two controllers and an error: for each key.
     if (common.interceptors.length === 0 && timeoutMs === undefined) {
       return this.#unary<I, O>({ ...req, signal: signal ?? NEVER }).catch((error: unknown) => {
-        throw ConnectError.from(error, signal?.aborted ? Code.Canceled : undefined);
+        throw toError(error, signal);
       });
     }
     const next = (request: UnaryRequest<I, O>) => this.#unary(request, timeoutMs);
@@ -80,13 +80,26 @@ export class SocketTransport implements Transport {
     input: AsyncIterable<MessageInitShape<I>>,
     contextValues?: ContextValues,
   ): Promise<StreamResponse<I, O>> {
+    const common = this.#common(signal, timeoutMs);
+    const req = {
+      ...this.#request(method, header, contextValues),
+      stream: true,
+      method,
+    } as const;
+    // What Connect does beyond that costs promises for each message, and each key is one.
+    if (common.interceptors.length === 0 && timeoutMs === undefined) {
+      const requests = input[Symbol.asyncIterator]();
+      return this.#stream<I, O>({ ...req, signal: signal ?? NEVER }, requests).catch(
+        (error: unknown) => {
+          throw toError(error, signal);
+        },
+      );
+    }
     return runStreamingCall<I, O>({
-      ...this.#common(signal, timeoutMs),
-      req: {
-        ...{ stream: true, ...this.#request(method, header, contextValues) },
-        ...{ method, message: input },
-      },
-      next: (request) => this.#stream(request, timeoutMs),
+      ...common,
+      req: { ...req, message: input },
+      next: (request) =>
+        this.#stream<I, O>(request, request.message[Symbol.asyncIterator](), timeoutMs),
     });
   }
 
@@ -105,32 +118,45 @@ export class SocketTransport implements Transport {
   }
 
   async #stream<I extends DescMessage, O extends DescMessage>(
-    request: StreamRequest<I, O>,
-    timeoutMs: number | undefined,
+    request: Omit<StreamRequest<I, O>, 'message'>,
+    requests: AsyncIterator<MessageInitShape<I>>,
+    timeoutMs?: number,
   ): Promise<StreamResponse<I, O>> {
     const { service, method, signal } = request;
-    const messages = request.message[Symbol.asyncIterator]();
+    const toBytes = (message: MessageInitShape<I>) =>
+      toBinary(method.input, create(method.input, message));
     const isSingle = method.methodKind === 'server_streaming';
-    const first = isSingle ? await messages.next() : undefined;
-    const message = first?.done === false ? toBinary(method.input, first.value) : undefined;
+    const first = isSingle ? await requests.next() : undefined;
     const call = this.#open(request, timeoutMs, {
       finished: isSingle,
-      ...(message && { message }),
+      ...(first?.done === false && { message: toBytes(first.value) }),
     });
     const trailer = new Headers();
     const answer = answerOf(call, signal);
-    void answer.then(
+    answer.then(
       (end) => {
         for (const [name, value] of end.trailer) trailer.append(name, value);
+        stop(requests);
       },
-      () => {},
+      (error: unknown) => stop(requests, error),
     );
-    if (!isSingle) void sendAll(call, method.input, messages);
+    if (!isSingle) void sendAll(call, requests, toBytes);
     const header = await call.header;
-    return {
-      ...{ stream: true, service, method, header, trailer },
-      message: received(call, method.output, answer),
+    const next = async (): Promise<IteratorResult<MessageShape<O>>> => {
+      try {
+        const { done, value } = await call.messages.next();
+        if (!done) return { done: false, value: parse(method.output, value) };
+        await answer;
+        return { done: true, value: undefined };
+      } catch (error) {
+        call.cancel(error);
+        throw toError(error, signal);
+      }
     };
+    // No generator, which would cost each key three more promises. Without `return`, as in Connect: only
+    // the signal ends a call.
+    const message = { [Symbol.asyncIterator]: () => ({ next }) };
+    return { ...{ stream: true, service, method, header, trailer }, message };
   }
 
   #open(
@@ -186,14 +212,16 @@ async function answerOf(call: SocketCall, signal: AbortSignal): Promise<CallAnsw
   }
 }
 
-async function sendAll<I extends DescMessage>(
+async function sendAll<T>(
   call: SocketCall,
-  schema: I,
-  messages: AsyncIterator<MessageShape<I>>,
+  messages: AsyncIterator<T>,
+  toBytes: (message: T) => Uint8Array,
 ): Promise<void> {
   try {
     for (let next = await messages.next(); !next.done; next = await messages.next()) {
-      await call.send(toBinary(schema, next.value));
+      const sent = call.send(toBytes(next.value));
+      // Nothing to wait for, mostly.
+      if (sent) await sent;
     }
     call.finish();
   } catch (error) {
@@ -202,13 +230,15 @@ async function sendAll<I extends DescMessage>(
   }
 }
 
-async function* received<O extends DescMessage>(
-  call: SocketCall,
-  schema: O,
-  answer: Promise<CallAnswer>,
-): AsyncIterable<MessageShape<O>> {
-  for await (const bytes of call.messages) yield parse(schema, bytes);
-  await answer;
+/** Tells who makes messages that nobody takes more of them. */
+function stop<T>(messages: AsyncIterator<T>, error?: unknown): void {
+  if (error !== undefined) messages.throw?.(error).catch(() => {});
+  messages.return?.().catch(() => {});
+}
+
+/** What the caller is told. */
+function toError(error: unknown, signal: AbortSignal | undefined): ConnectError {
+  return ConnectError.from(error, signal?.aborted ? Code.Canceled : undefined);
 }
 
 function parse<O extends DescMessage>(schema: O, bytes: Uint8Array): MessageShape<O> {

@@ -13,10 +13,11 @@ export type CallConnection = {
   /** Whether {@link CallConnection.send} may be used now. */
   takesMessages(): boolean;
   /**
-   * Answers with one whole message, in binary, past Connect, which copies each three times. Resolves
-   * when the parts are no longer needed. Only while Connect waits for the next message of the stream.
+   * Answers with one whole message, in binary, past Connect, which copies each three times. Undefined:
+   * the parts are no longer needed. Else it resolves when they are not. Only while Connect waits for the
+   * next message of the stream.
    */
-  send(parts: readonly Uint8Array[], signal: AbortSignal): Promise<void>;
+  send(parts: readonly Uint8Array[], signal: AbortSignal): Promise<void> | undefined;
 };
 
 /** The {@link CallConnection} of a call. In tests without HTTP there is none. */

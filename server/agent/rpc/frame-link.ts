@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { DescMethod } from '@bufbuild/protobuf';
-import type { ConnectRouter, Interceptor } from '@connectrpc/connect';
+import type { ConnectRouter } from '@connectrpc/connect';
 import { CONNECTION_STREAM, decodeFrame, MAX_REQUEST_FRAME_BYTES } from '../../../frames/frame.ts';
 import { fromFrameHeaders } from '../../../frames/headers.ts';
 import type { Frame } from '../../../gen/computesdk/v1/frame_pb.ts';
@@ -13,8 +13,8 @@ import { FrameServer } from '../../rpc/frame-server.ts';
 import { FrameSplitter } from '../../rpc/frame-splitter.ts';
 import { FrameWriter } from '../../rpc/frame-writer.ts';
 import type { FrameSink } from '../../rpc/served-call.ts';
+import { type CallLog, FREQUENT } from './call-log.ts';
 import { framedCallValues } from './connection.ts';
-import { FREQUENT } from './interceptor.ts';
 
 /** How long the answer to a key waits for the key's echo, to go with it, in milliseconds. */
 const HOLD_MS = 1;
@@ -23,7 +23,7 @@ const ACCEPTED = `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpg
 export type FrameLinksOptions = {
   /** Registers the services, the same as for HTTP. */
   readonly routes: (router: ConnectRouter) => void;
-  readonly interceptors: Interceptor[];
+  readonly calls: Pick<CallLog, 'begin'>;
   readonly shutdownSignal: AbortSignal;
   readonly logger: Logger;
 };
@@ -41,11 +41,12 @@ export function acceptFrameLinks(
       return;
     }
     socket.write(ACCEPTED);
-    const { interceptors, shutdownSignal } = options;
+    const { calls, shutdownSignal } = options;
     const sink = new LinkSink(socket);
     const isPatient = ({ name }: DescMethod) =>
       FREQUENT.has(name) || name === TerminalService.method.streamTerminalInput.name;
-    const server = new FrameServer({ routes, interceptors, shutdownSignal, sink, isPatient });
+    const onCall = calls.begin.bind(calls);
+    const server = new FrameServer({ routes, onCall, shutdownSignal, sink, isPatient });
     const splitter = new FrameSplitter(MAX_REQUEST_FRAME_BYTES);
     const take = taker(server);
     const onData = (chunk: Buffer) => {

@@ -85,8 +85,12 @@ async function* attach(
     context.signal.throwIfAborted();
     for await (const event of stream.events()) {
       const isDirect = event.type === 'output' && connection.takesMessages();
-      if (!isDirect) yield toAttachResponse(event);
-      else await connection.send([outputPrefix(event), event.data], context.signal);
+      if (!isDirect) {
+        yield toAttachResponse(event);
+        continue;
+      }
+      const sent = connection.send([outputPrefix(event), event.data], context.signal);
+      if (sent) await sent;
     }
     // A deadline ended it, which must not look like the terminal's end.
     context.signal.throwIfAborted();

@@ -37,13 +37,21 @@ export class InputQueue {
     return this.#bytes;
   }
 
-  /** Resolves when all of it was written; rejects with EXITED when that can no longer happen. */
-  write(data: Uint8Array): Promise<void> {
+  /**
+   * Undefined: all of it was written, as is each key. Else it resolves when all was, and rejects with
+   * EXITED when that can no longer happen.
+   */
+  write(data: Uint8Array): Promise<void> | undefined {
+    const isNext = this.#queue.length === 0;
+    const isSmall = data.length <= MAX_BYTES_PER_TURN;
+    const written = isNext && isSmall && !this.#closed ? this.#tryWrite(data) : 0;
     if (this.#closed) return Promise.reject(exited());
+    if (isNext && written === data.length) return undefined;
     const done = deferred<void>();
-    this.#queue.push({ data, done });
-    this.#bytes += data.length;
-    if (!this.#timer) this.#pump();
+    const rest = data.subarray(written);
+    this.#queue.push({ data: rest, done });
+    this.#bytes += rest.length;
+    if (isNext) this.#pump();
     return done.promise;
   }
 

@@ -102,7 +102,7 @@ class PtyProcess implements TerminalProcess {
     this.#socket.read(0);
   }
 
-  write(data: Uint8Array): Promise<void> {
+  write(data: Uint8Array): Promise<void> | undefined {
     return this.#input.write(data);
   }
 

@@ -40,8 +40,11 @@ export interface TerminalProcess {
   pause(): void;
   /** Reads output again. */
   resume(): void;
-  /** Queues input. Resolves when the program's terminal or pipe took it, rejects when it never will. */
-  write(data: Uint8Array): Promise<void>;
+  /**
+   * Queues input. Undefined: the program's terminal or pipe took it. Else it resolves when that did, and
+   * rejects when it never will.
+   */
+  write(data: Uint8Array): Promise<void> | undefined;
   /** Changes the size. Does nothing without a pseudo terminal. */
   resize(size: TerminalSize): void;
   /** Lets go of everything that is open. Ends with `onExit` if that was not called yet. */

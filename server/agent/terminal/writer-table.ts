@@ -9,8 +9,8 @@ import type { TerminalLimits } from './limits.ts';
 export interface InputTarget {
   /** Bytes that wait for the program. */
   readonly pendingInputBytes: number;
-  /** Resolves when the program's terminal took the input. */
-  write(data: Uint8Array): Promise<void>;
+  /** Undefined: the program's terminal took the input. Else it resolves when that did. */
+  write(data: Uint8Array): Promise<void> | undefined;
 }
 
 export type NumberedInput = {
@@ -120,8 +120,8 @@ export class WriterTable {
     } else {
       this.#checkRoom(data.length);
       const applied = this.#apply(writer, data);
-      this.#applyHeld(writer);
-      await applied;
+      if (writer.held.size > 0) this.#applyHeld(writer);
+      if (applied) await applied;
     }
     return { duplicate: false };
   }
@@ -143,11 +143,12 @@ export class WriterTable {
     return writer && actor.subjects.includes(writer.subject) ? writer : undefined;
   }
 
-  #apply(writer: Writer, data: Uint8Array): Promise<void> {
+  #apply(writer: Writer, data: Uint8Array): Promise<void> | undefined {
     const sequence = writer.next;
     writer.next += 1;
-    const applied = this.#target
-      .write(data)
+    const taken = this.#target.write(data);
+    if (!taken) return undefined;
+    const applied = taken
       .catch((error: unknown) => {
         writer.firstLost = Math.min(writer.firstLost, sequence);
         throw error;
@@ -175,7 +176,9 @@ export class WriterTable {
       if (!this.#hasRoom(held.data.length)) return;
       writer.held.delete(writer.next);
       this.#heldBytes -= held.data.length;
-      this.#apply(writer, held.data).then(held.done.resolve, held.done.reject);
+      const applied = this.#apply(writer, held.data);
+      if (applied) applied.then(held.done.resolve, held.done.reject);
+      else held.done.resolve();
     }
   }
 

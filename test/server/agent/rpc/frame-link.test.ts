@@ -9,7 +9,7 @@ import type { Frame } from '../../../../gen/computesdk/v1/frame_pb.ts';
 import { acceptFrameLinks } from '../../../../server/agent/rpc/frame-link.ts';
 import { silentLogger } from '../../../../server/core/log.ts';
 import { FRAME_LINK_PATH, FRAME_LINK_PROTOCOL } from '../../../../server/rpc/frame-link.ts';
-import { FrameSplitter, frameLength } from '../../../../server/rpc/frame-splitter.ts';
+import { FrameSplitter, withLength } from '../../../../server/rpc/frame-splitter.ts';
 import { EveryKind } from '../../../support/frame-pair.ts';
 import { until } from '../../../support/until.ts';
 import { type FakeAgent, listenOnSocket } from '../../gateway/proxy/fixture.ts';
@@ -46,7 +46,11 @@ async function start(): Promise<void> {
             }
           },
         }),
-      ...{ interceptors: [], shutdownSignal: new AbortController().signal, logger: silentLogger },
+      ...{
+        calls: { begin: () => () => {} },
+        shutdownSignal: new AbortController().signal,
+        logger: silentLogger,
+      },
     }),
   );
   agent = await listenOnSocket(server);
@@ -80,7 +84,7 @@ class Link {
 
   send(stream: number, body: FrameBody): void {
     const bytes = encodeFrame(stream, body);
-    this.socket.write(Buffer.concat([frameLength([bytes]), bytes]));
+    this.socket.write(withLength([bytes], bytes.length));
   }
 
   call(stream: number, method: string, value: string): void {

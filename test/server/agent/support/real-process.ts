@@ -50,6 +50,6 @@ export function startBash(
     seen: async (text) => {
       await until(() => output().includes(text), { what: `output ${JSON.stringify(text)}` });
     },
-    type: (text) => program.write(Buffer.from(text)),
+    type: async (text) => program.write(Buffer.from(text)),
   };
 }

@@ -3,7 +3,7 @@ import type { Duplex } from 'node:stream';
 import { decodeFrame, encodeFrame, type FrameBody } from '../../../../frames/frame.ts';
 import type { Frame } from '../../../../gen/computesdk/v1/frame_pb.ts';
 import { FRAME_LINK_PROTOCOL } from '../../../../server/rpc/frame-link.ts';
-import { FrameSplitter, frameLength } from '../../../../server/rpc/frame-splitter.ts';
+import { FrameSplitter, withLength } from '../../../../server/rpc/frame-splitter.ts';
 import { type FakeAgent, listenOnSocket } from '../proxy/fixture.ts';
 
 const MAX_FRAME_BYTES = 2 * 1024 * 1024;
@@ -29,7 +29,7 @@ export class FakeLink {
 
   /** Sends what is perhaps no frame. */
   sendBytes(bytes: Uint8Array): void {
-    this.socket.write(Buffer.concat([frameLength([bytes]), bytes]));
+    this.socket.write(withLength([bytes], bytes.length));
   }
 }
 

@@ -2,7 +2,7 @@ import { afterEach, expect, it } from 'vitest';
 import { encodeFrame, type FrameBody } from '../../../../frames/frame.ts';
 import { fromWireError } from '../../../../frames/wire-error.ts';
 import { ErrorDetailSchema, ErrorReason } from '../../../../gen/computesdk/v1/error_pb.ts';
-import { frameLength } from '../../../../server/rpc/frame-splitter.ts';
+import { withLength } from '../../../../server/rpc/frame-splitter.ts';
 import { heldBytes } from '../../../support/heap.ts';
 import { mutatedFrame } from '../../../support/mutated-frames.ts';
 import { RawSocket } from '../../../support/raw-socket.ts';
@@ -120,5 +120,5 @@ function endWith(code: number): FrameBody {
 
 function framed(stream: number, body: FrameBody): Buffer {
   const bytes = encodeFrame(stream, body);
-  return Buffer.concat([frameLength([bytes]), bytes]);
+  return withLength([bytes], bytes.length);
 }
