@@ -1,5 +1,9 @@
+import type { MessageInitShape } from '@bufbuild/protobuf';
 import type { Client } from '@connectrpc/connect';
-import type { TerminalService } from '../gen/computesdk/v1/terminal_service_pb.ts';
+import type {
+  StreamTerminalInputRequestSchema,
+  TerminalService,
+} from '../gen/computesdk/v1/terminal_service_pb.ts';
 import { type LinkedController, linkController } from './connection/abort.ts';
 import type { Clock, Timer } from './connection/clock.ts';
 import type { NumberedInput } from './connection/input-queue.ts';
@@ -7,6 +11,10 @@ import { isNetworkFailure, toSandboxError } from './errors.ts';
 
 /** A stream without input is ended after this long, in milliseconds. */
 const IDLE_MS = 10_000;
+
+const DONE = { done: true, value: undefined } as const;
+
+type Request = MessageInitShape<typeof StreamTerminalInputRequestSchema>;
 
 /** Whether an input was applied. If not, it is not known to have been. */
 type OnOutcome = (isApplied: boolean) => void;
@@ -27,10 +35,12 @@ export class InputStream {
   /** Inputs without an answer, by sequence, oldest first: as many as the queue has under way, 16. */
   readonly #sent = new Map<number, OnOutcome>();
   /** Inputs that the call has not taken yet. */
-  #waiting: NumberedInput[] = [];
+  readonly #waiting: NumberedInput[] = [];
   /** Tells the call that there is more, or that nothing follows. */
   #wake: () => void = () => {};
   #idle: Timer | undefined;
+  /** When an input was last applied, in milliseconds of the clock. */
+  #appliedAt = 0;
   #isFinished = false;
   #isOver = false;
   #wasRefused = false;
@@ -53,8 +63,6 @@ export class InputStream {
 
   /** Sends input. Resolves with whether it was applied; if not, it is not known to have been. */
   send(input: NumberedInput): Promise<boolean> {
-    this.#idle?.clear();
-    this.#idle = undefined;
     this.#waiting.push(input);
     this.#wake();
     return new Promise((resolve) => this.#sent.set(input.sequence, resolve));
@@ -79,32 +87,54 @@ export class InputStream {
     this.#sent.clear();
   }
 
-  async *#requests() {
+  /** Not a generator: it would cost each key three more promises. */
+  #requests(): AsyncIterable<Request> {
     const { terminalId, writerId } = this.#parts;
     let names = { terminalId, writerId };
-    while (!this.#isOver) {
-      const waiting = this.#waiting;
-      this.#waiting = [];
-      for (const { sequence, data } of waiting) {
-        yield { ...names, sequence: BigInt(sequence), data };
-        names = { terminalId: '', writerId: '' };
-      }
-      if (this.#waiting.length > 0) continue;
-      if (this.#isFinished) return;
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve;
+    const take = (): IteratorResult<Request> | undefined => {
+      const input = this.#isOver ? undefined : this.#waiting.shift();
+      if (!input) return this.#isOver || this.#isFinished ? DONE : undefined;
+      const value = { ...names, sequence: BigInt(input.sequence), data: input.data };
+      names = { terminalId: '', writerId: '' };
+      return { done: false, value };
+    };
+    const wait = () =>
+      new Promise<IteratorResult<Request>>((resolve) => {
+        this.#wake = () => {
+          const request = take();
+          if (!request) return;
+          this.#wake = () => {};
+          resolve(request);
+        };
       });
-    }
+    const next = () => {
+      const request = take();
+      return request ? Promise.resolve(request) : wait();
+    };
+    // Connect's transports insist on both; the end of the call is the end of this.
+    const stop = async () => DONE;
+    return { [Symbol.asyncIterator]: () => ({ next, return: stop, throw: stop }) };
   }
 
   #onApplied(sequence: number): void {
     this.#sent.get(sequence)?.(true);
     this.#sent.delete(sequence);
-    if (this.#sent.size > 0) return;
-    this.#idle ??= this.#parts.clock.setTimer(() => this.#finish(), IDLE_MS, { background: true });
+    this.#appliedAt = this.#parts.clock.now();
+    this.#idle ??= this.#setIdleTimer(IDLE_MS);
   }
 
-  #finish(): void {
+  /** One for many keys: to clear it and set another costs each more than it does. */
+  #setIdleTimer(delayMs: number): Timer {
+    return this.#parts.clock.setTimer(() => this.#onIdleTime(), delayMs, { background: true });
+  }
+
+  #onIdleTime(): void {
+    const isQuiet = this.#sent.size === 0;
+    const leftMs = isQuiet ? this.#appliedAt + IDLE_MS - this.#parts.clock.now() : IDLE_MS;
+    if (leftMs > 0) {
+      this.#idle = this.#setIdleTimer(leftMs);
+      return;
+    }
     this.#isFinished = true;
     this.#wake();
   }

@@ -1,6 +1,7 @@
 import { create, fromBinary, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
 import { BinaryReader, WireType } from '@bufbuild/protobuf/wire';
 import { type Frame, FrameSchema } from '../gen/computesdk/v1/frame_pb.ts';
+import { pushVarint, tag } from './varint.ts';
 
 /** What a frame says, in the form that `create` takes. */
 export type FrameBody = Exclude<
@@ -46,7 +47,11 @@ export function encodeFrame(stream: number, body: FrameBody): Uint8Array<ArrayBu
 
 /** All of a frame with a message of `length` bytes that comes before the message. */
 export function messagePrefix(stream: number, length: number): Uint8Array<ArrayBuffer> {
-  return new Uint8Array([STREAM_TAG, ...varint(stream), MESSAGE_TAG, ...varint(length)]);
+  const bytes = [STREAM_TAG];
+  pushVarint(bytes, stream);
+  bytes.push(MESSAGE_TAG);
+  pushVarint(bytes, length);
+  return new Uint8Array(bytes);
 }
 
 /**
@@ -64,15 +69,4 @@ function readMessageFrame(bytes: Uint8Array): Frame | undefined {
   const value = bytes.subarray(reader.pos);
   if (length !== value.length) return undefined;
   return { $typeName: FrameSchema.typeName, stream, body: { case: 'message', value } };
-}
-
-function varint(value: number): readonly number[] {
-  const bytes: number[] = [];
-  let rest = value;
-  for (; rest > 0x7f; rest >>>= 7) bytes.push((rest & 0x7f) | 0x80);
-  return [...bytes, rest];
-}
-
-function tag(field: number, type: WireType): number {
-  return (field << 3) | type;
 }

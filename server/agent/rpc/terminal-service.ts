@@ -14,7 +14,7 @@ import { principalFromHeaders } from '../../rpc/principal-headers.ts';
 import type { TerminalRegistry } from '../terminal/registry.ts';
 import type { WriterTable } from '../terminal/writer-table.ts';
 import { connectionKey } from './connection.ts';
-import { applyInputs } from './input-stream.ts';
+import { InputAnswers } from './input-stream.ts';
 import { outputPrefix } from './output-prefix.ts';
 import { toAttachResponse, toTerminal } from './terminal-messages.ts';
 
@@ -131,7 +131,7 @@ function streamInput(
     }
     return writer.table.write({ writerId: writer.id, actor, sequence: Number(sequence), data });
   };
-  return applyInputs(requests, apply, context.signal);
+  return new InputAnswers(requests, apply, context.signal);
 }
 
 function createOptions(request: CreateTerminalRequest) {

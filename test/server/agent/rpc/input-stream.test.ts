@@ -4,7 +4,7 @@ import {
   type StreamTerminalInputRequest,
   StreamTerminalInputRequestSchema,
 } from '../../../../gen/computesdk/v1/terminal_service_pb.ts';
-import { applyInputs } from '../../../../server/agent/rpc/input-stream.ts';
+import { InputAnswers } from '../../../../server/agent/rpc/input-stream.ts';
 import { deferred } from '../../../../server/core/deferred.ts';
 import { settle } from '../../../client/support/fake-clock.ts';
 
@@ -30,7 +30,7 @@ function stage(count: number, extra: { readonly fails?: Error; readonly stays?: 
   };
   const answers: string[] = [];
   const run = async () => {
-    for await (const { sequence, duplicate } of applyInputs(requests(), apply, abort.signal)) {
+    for await (const { sequence, duplicate } of new InputAnswers(requests(), apply, abort.signal)) {
       answers.push(`${sequence}${duplicate ? ' again' : ''}`);
     }
   };
