@@ -4,6 +4,7 @@ import { type CallOptions, type Client, makeAnyClient, type Transport } from '@c
 /**
  * A client of a service, as `createClient` makes it, but that the messages of a stream reach their reader
  * as they leave the transport: each key has several, and Connect's own streams cost six promises a message.
+ * Of a call's options the signal, the timeout and the headers are used.
  */
 export function newClient<S extends DescService>(service: S, transport: Transport): Client<S> {
   const client: unknown = makeAnyClient(service, (method) => {
@@ -11,6 +12,8 @@ export function newClient<S extends DescService>(service: S, transport: Transpor
       return async (request, { signal, timeoutMs, headers }: CallOptions = {}) =>
         (await transport.unary(method, signal, timeoutMs, headers, request)).message;
     }
+    // No service has one.
+    if (method.methodKind === 'client_streaming') return null;
     const open = (requests: AsyncIterable<never>, options: CallOptions = {}) => {
       const { signal, timeoutMs, headers } = options;
       return messagesOf(transport.stream(method, signal, timeoutMs, headers, requests));
@@ -19,7 +22,7 @@ export function newClient<S extends DescService>(service: S, transport: Transpor
       ? (request: never, options) => open(only(request), options)
       : open;
   });
-  // Its methods are those of the service: the loop above makes one for each.
+  // Its methods are those of the service: one was made for each.
   return client as Client<S>;
 }
 

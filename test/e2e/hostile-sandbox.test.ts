@@ -56,7 +56,7 @@ beforeAll(async () => {
   });
   copy.mutate({
     file: 'server/agent/main.ts',
-    from: 'acceptFrameLinks({ routes, interceptors, shutdownSignal: ending.signal, logger })',
+    from: 'acceptFrameLinks({ routes, calls, shutdownSignal: ending.signal, logger })',
     to: 'hostileLinks()',
   });
   await copy.buildAgent();

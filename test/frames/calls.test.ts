@@ -126,6 +126,17 @@ describe('calls in frames', () => {
     });
     await expect(invalid.answer).rejects.toMatchObject({ code: Code.InvalidArgument });
   });
+
+  it('that take one message fail with none, and with two', async () => {
+    const { pair } = pairOf({ down: () => texts('a') });
+    const open = { method: '/test.v1.EveryKind/Down' } as const;
+    const none = pair.socket.open('Bearer test', { ...open, finished: true });
+    await expect(none.answer).rejects.toMatchObject({ code: Code.Unimplemented });
+    const two = pair.socket.open('Bearer test', { ...open, message: new Uint8Array() });
+    await two.send(new Uint8Array());
+    two.finish();
+    await expect(two.answer).rejects.toMatchObject({ code: Code.Unimplemented });
+  });
 });
 
 describe('a call in frames', () => {
@@ -192,6 +203,25 @@ describe('a call in frames', () => {
     await until(() => ended === 1 && pair.server.size === 0, { what: 'the end of the call' });
   });
 
+  it('that its caller cancels gives nothing more, also of what came already', async () => {
+    const { client, pair } = pairOf({
+      async *down(_request, { signal }) {
+        yield* texts('a', 'b');
+        await new Promise((_resolve, reject) => {
+          signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+        });
+      },
+    });
+    const stop = new AbortController();
+    const reading = client.down({}, { signal: stop.signal })[Symbol.asyncIterator]();
+    expect(await reading.next()).toMatchObject({ value: { value: 'a' } });
+    // The greeting, the headers and both messages.
+    await until(() => pair.answered.length === 4, { what: 'the second message' });
+    await new Promise(setImmediate);
+    stop.abort();
+    await expect(reading.next()).rejects.toMatchObject({ code: Code.Canceled });
+  });
+
   it('passes the interceptors of both sides', async () => {
     const seen: string[] = [];
     const note =
@@ -202,11 +232,15 @@ describe('a call in frames', () => {
         return await next(request);
       };
     const { client } = pairOf(
-      { one: () => ({}) },
+      { one: () => ({}), down: () => texts('a'), both: (messages) => messages },
       { clientInterceptors: [note('client')], serverInterceptors: [note('server')] },
     );
     await client.one({});
-    expect(seen).toEqual(['client One', 'server One']);
+    expect(await all(client.down({}))).toEqual(['a']);
+    expect(await all(client.both(texts('b', 'c')))).toEqual(['b', 'c']);
+    expect(seen).toEqual(
+      ['One', 'Down', 'Both'].flatMap((name) => [`client ${name}`, `server ${name}`]),
+    );
   });
 
   it('whose messages nobody takes makes its server wait, and no other call', async () => {

@@ -142,11 +142,15 @@ export class SocketTransport implements Transport {
     );
     if (!isSingle) void sendAll(call, requests, toBytes);
     const header = await call.header;
+    let isOver = false;
     const next = async (): Promise<IteratorResult<MessageShape<O>>> => {
       try {
+        // What came before is of no more use either.
+        if (!isOver) signal.throwIfAborted();
         const { done, value } = await call.messages.next();
         if (!done) return { done: false, value: parse(method.output, value) };
         await answer;
+        isOver = true;
         return { done: true, value: undefined };
       } catch (error) {
         call.cancel(error);
