@@ -51,7 +51,10 @@ export class InputQueue {
     const rest = data.subarray(written);
     this.#queue.push({ data: rest, done });
     this.#bytes += rest.length;
-    if (isNext) this.#pump();
+    if (written > 0) this.#retryMs = FIRST_RETRY_MS;
+    // What is too large for a turn was not tried yet.
+    if (isNext && isSmall) this.#backOff();
+    else if (isNext) this.#pump();
     return done.promise;
   }
 

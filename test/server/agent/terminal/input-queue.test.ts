@@ -62,5 +62,5 @@ it('refuses what waits and what comes when the terminal is gone', async () => {
   clock.advance(1);
   await expect(waiting).rejects.toMatchObject({ reason: 'EXITED' });
   await expect(queue.write(Buffer.from('y'))).rejects.toMatchObject({ reason: 'EXITED' });
-  expect([queue.bytes, clock.pendingTimers, state.attempts]).toEqual([0, 0, 3]);
+  expect([queue.bytes, clock.pendingTimers, state.attempts]).toEqual([0, 0, 2]);
 });
