@@ -51,7 +51,7 @@ function cookieCauses(gateway: URL, { pageOrigin, userAgent }: Surroundings): st
     return ['outside of a browser there is none, so pass `token`'];
   }
   const causes = [
-    'the user is not signed in to this sandbox, because no magic link of it was used here yet, or because the sign-in ended',
+    'the user is not signed in to this sandbox: no magic link of it was used here yet, or the sign-in ended',
   ];
   if (pageOrigin !== gateway.origin) {
     causes.push(`${pageOrigin} is not listed in the gateway's COMPUTESDK_ALLOWED_ORIGINS`);

@@ -25,7 +25,7 @@ export async function signOut(
   if (credential.kind !== 'cookie') {
     throw new SandboxError(
       'failed_precondition',
-      'only a browser that a magic link signed in can sign out: this sandbox was connected with a credential of its own, so have the backend revoke that (sandbox.sessionToken.revoke)',
+      'only a browser that a magic link signed in can sign out: have the backend revoke this credential (sandbox.sessionToken.revoke)',
     );
   }
   let attempts = 0;

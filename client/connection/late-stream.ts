@@ -9,6 +9,6 @@ export async function onLateStream(
   connection.note({
     code: 'buffering_proxy',
     message:
-      'calls are answered and streams are not, so a proxy on the way gathers their messages: turn its buffering off for the gateway',
+      'calls are answered and streams are not: turn off the buffering of the proxy before the gateway',
   });
 }

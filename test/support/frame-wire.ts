@@ -1,6 +1,6 @@
 import { create, fromBinary } from '@bufbuild/protobuf';
 import { decodeFrame, encodeFrame } from '../../frames/frame.ts';
-import { type Open, OpenSchema } from '../../gen/computesdk/v1/frame_pb.ts';
+import { type Frame, type Open, OpenSchema } from '../../gen/computesdk/v1/frame_pb.ts';
 import { StreamTerminalInputResponseSchema } from '../../gen/computesdk/v1/terminal_service_pb.ts';
 import type { ChaosProxy } from './chaos-proxy.ts';
 import { FramedCall } from './framed-call.ts';
@@ -44,7 +44,7 @@ export class FrameWire implements Wire {
     for (const frame of this.#readers[direction].push(bytes)) {
       if (frame.opcode !== OPCODE.binary) yield { bytes: frame.bytes };
       else if (direction === 'to-server') yield this.#takeRequest(frame);
-      else yield this.#takeAnswer(frame);
+      else yield* this.#takeAnswers(frame);
     }
   }
 
@@ -101,8 +101,27 @@ export class FrameWire implements Wire {
     return webSocketFrame(OPCODE.binary, encodeFrame(stream, { case: 'open', value }), 'client');
   }
 
-  #takeAnswer({ bytes, payload }: WebSocketFrame): Piece {
-    const { stream, body } = decodeFrame(payload);
+  /** A batch passes as it is, unless something happens to one of its frames: then each is one of its own. */
+  *#takeAnswers({ bytes, payload }: WebSocketFrame): Generator<Piece> {
+    const frame = decodeFrame(payload);
+    if (frame.body.case !== 'batch') {
+      yield this.#takeAnswer(frame, bytes);
+      return;
+    }
+    const pieces: Piece[] = [];
+    let isWhole = true;
+    for (const part of frame.body.value.frames) {
+      const own = webSocketFrame(OPCODE.binary, part, 'server');
+      const piece = this.#takeAnswer(decodeFrame(part), own);
+      pieces.push(piece);
+      isWhole &&= piece.bytes === own && !piece.cutBy;
+      if (piece.cutBy) break;
+    }
+    if (isWhole) yield { bytes };
+    else yield* pieces;
+  }
+
+  #takeAnswer({ stream, body }: Frame, bytes: Buffer): Piece {
     if (body.case === 'ended') for (const each of [...this.#calls.keys()]) this.#end(each);
     const call = this.#calls.get(stream);
     if (!call) return { bytes };

@@ -27,7 +27,17 @@ const BODIES: readonly FrameBody[] = [
   { case: 'hello', value: { authorization: 'x' } },
   { case: 'credential', value: { authorization: 'x' } },
   { case: 'welcome', value: {} },
+  batchOf(encodeFrame(1, { case: 'message', value: new Uint8Array(40) }), credit(0), credit(2)),
+  batchOf(credit(1), encodeFrame(0, batchOf(credit(1)))),
 ];
+
+function batchOf(...frames: Uint8Array[]): FrameBody {
+  return { case: 'batch', value: { frames } };
+}
+
+function credit(stream: number): Uint8Array {
+  return encodeFrame(stream, { case: 'credit', value: 1 });
+}
 
 /** A frame that a hostile end could send: a good one at the wrong place, or a damaged one. */
 export function mutatedFrame(random: SeededRandom, streams: number): Uint8Array {

@@ -11,6 +11,7 @@ import type { Frame } from '../../gen/computesdk/v1/frame_pb.ts';
 export type RawSocketOptions = {
   /** Said at once when it is open. Undefined: nothing is said. */
   readonly authorization?: string;
+  readonly acceptsBatches?: boolean;
   readonly headers?: Readonly<Record<string, string>>;
   /** With its question mark. */
   readonly query?: string;
@@ -43,10 +44,10 @@ export class RawSocket {
         for (const wake of this.#waiting) wake();
       });
     });
-    const { authorization } = options;
+    const { authorization, acceptsBatches = false } = options;
     if (authorization === undefined) return;
     this.webSocket.on('open', () => {
-      this.send(CONNECTION_STREAM, { case: 'hello', value: { authorization } });
+      this.send(CONNECTION_STREAM, { case: 'hello', value: { authorization, acceptsBatches } });
     });
   }
 

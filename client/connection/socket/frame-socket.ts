@@ -72,7 +72,7 @@ export class FrameSocket {
     this.#parts = parts;
     this.#authorization = parts.authorization;
     this.#accepted = parts.authorization;
-    const hello = { authorization: parts.authorization ?? '' };
+    const hello = { authorization: parts.authorization ?? '', acceptsBatches: true };
     this.#waiting?.push(encodeFrame(CONNECTION_STREAM, { case: 'hello', value: hello }));
     this.#watch = new Watchdog(parts.clock, () => this.#ping()).watch({
       onQuiet: () => this.#ping(),
@@ -155,11 +155,13 @@ export class FrameSocket {
   }
 
   #onMessage(data: unknown): void {
-    if (this.#isEnded) return;
     this.#watch.alive();
     try {
       if (!(data instanceof ArrayBuffer)) throw new Error('a message is not binary');
-      this.#take(decodeFrame(new Uint8Array(data)));
+      const frame = decodeFrame(new Uint8Array(data));
+      const { stream, body } = frame;
+      if (stream !== CONNECTION_STREAM || body.case !== 'batch') this.#take(frame);
+      else for (const bytes of body.value.frames) this.#take(decodeFrame(bytes));
     } catch (error) {
       this.#end(broken(error));
     }
@@ -167,6 +169,7 @@ export class FrameSocket {
 
   /** Throws at a frame that breaks the protocol. */
   #take({ stream, body }: Frame): void {
+    if (this.#isEnded) return;
     if (body.case === 'message') this.#onArrived(body.value.length);
     if (stream === CONNECTION_STREAM) {
       this.#onConnectionFrame(body);

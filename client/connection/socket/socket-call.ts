@@ -5,6 +5,7 @@ import { Inflow } from '../../../frames/inflow.ts';
 import { type Outflow, OutflowStream } from '../../../frames/outflow.ts';
 import { fromWireError } from '../../../frames/wire-error.ts';
 import type { End, Frame } from '../../../gen/computesdk/v1/frame_pb.ts';
+import { newGate } from '../gate.ts';
 
 /** How a call on a WebSocket sends. */
 export type SocketCallParts = {
@@ -29,16 +30,11 @@ const OVER = new ConnectError('the call is over');
 export class SocketCall {
   /** The messages that came, for a call that has several. */
   readonly messages: Inflow;
-  /** Resolves with the headers, as soon as they are there. */
-  readonly header: Promise<Headers>;
-  /** Resolves at the end; rejects if the call fails. */
-  readonly answer: Promise<CallAnswer>;
   readonly #parts: SocketCallParts;
   readonly #outflow: OutflowStream;
   #isOver = false;
-  #onHeader: (header: Headers) => void = () => {};
-  #onAnswer: (answer: CallAnswer) => void = () => {};
-  #onFailed: (error: unknown) => void = () => {};
+  readonly #header = newGate<Headers>();
+  readonly #answer = newGate<CallAnswer>();
   #hasHeader = false;
 
   constructor(parts: SocketCallParts) {
@@ -47,16 +43,17 @@ export class SocketCall {
       if (!this.#isOver) parts.send({ case: 'credit', value: credit });
     });
     this.#outflow = new OutflowStream(parts.outflow);
-    this.answer = new Promise((resolve, reject) => {
-      this.#onAnswer = resolve;
-      this.#onFailed = reject;
-    });
-    this.header = new Promise((resolve, reject) => {
-      this.#onHeader = resolve;
-      this.answer.then(({ header }) => resolve(header), reject);
-    });
-    // Whoever waits for either hears of it.
-    this.header.catch(() => {});
+    this.answer.then(({ header }) => this.#header.open(header), this.#header.fail);
+  }
+
+  /** Resolves with the headers, as soon as they are there. */
+  get header(): Promise<Headers> {
+    return this.#header.passed;
+  }
+
+  /** Resolves at the end; rejects if the call fails. */
+  get answer(): Promise<CallAnswer> {
+    return this.#answer.passed;
   }
 
   /** Takes a frame of the server. Returns false for one that breaks the protocol. */
@@ -65,7 +62,7 @@ export class SocketCall {
       case 'head':
         if (this.#hasHeader) return false;
         this.#hasHeader = true;
-        this.#onHeader(fromFrameHeaders(body.value.headers));
+        this.#header.open(fromFrameHeaders(body.value.headers));
         return true;
       case 'message':
         return this.#hasHeader && this.messages.push(body.value);
@@ -101,7 +98,7 @@ export class SocketCall {
     this.#isOver = true;
     this.messages.end(error);
     this.#outflow.close(error);
-    this.#onFailed(error);
+    this.#answer.fail(error);
     this.#parts.onEnd();
   }
 
@@ -123,7 +120,7 @@ export class SocketCall {
     this.#isOver = true;
     this.messages.end();
     this.#outflow.close(OVER);
-    this.#onAnswer({ message, header, trailer });
+    this.#answer.open({ message, header, trailer });
     this.#parts.onEnd();
   }
 }

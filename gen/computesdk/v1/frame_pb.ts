@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file computesdk/v1/frame.proto.
  */
 export const file_computesdk_v1_frame: GenFile = /*@__PURE__*/
-  fileDesc("Chljb21wdXRlc2RrL3YxL2ZyYW1lLnByb3RvEg1jb21wdXRlc2RrLnYxIvcDCgVGcmFtZRIOCgZzdHJlYW0YASABKA0SJQoFaGVsbG8YAiABKAsyFC5jb21wdXRlc2RrLnYxLkhlbGxvSAASKQoHd2VsY29tZRgDIAEoCzIWLmNvbXB1dGVzZGsudjEuV2VsY29tZUgAEi8KCmNyZWRlbnRpYWwYBCABKAsyGS5jb21wdXRlc2RrLnYxLkNyZWRlbnRpYWxIABIjCgRwaW5nGAUgASgLMhMuY29tcHV0ZXNkay52MS5QaW5nSAASIwoEcG9uZxgGIAEoCzITLmNvbXB1dGVzZGsudjEuUG9uZ0gAEiUKBWVuZGVkGAcgASgLMhQuY29tcHV0ZXNkay52MS5FbmRlZEgAEiMKBG9wZW4YCCABKAsyEy5jb21wdXRlc2RrLnYxLk9wZW5IABIjCgRoZWFkGAkgASgLMhMuY29tcHV0ZXNkay52MS5IZWFkSAASEQoHbWVzc2FnZRgKIAEoDEgAEicKBmZpbmlzaBgLIAEoCzIVLmNvbXB1dGVzZGsudjEuRmluaXNoSAASIQoDZW5kGAwgASgLMhIuY29tcHV0ZXNkay52MS5FbmRIABInCgZjYW5jZWwYDSABKAsyFS5jb21wdXRlc2RrLnYxLkNhbmNlbEgAEhAKBmNyZWRpdBgOIAEoDUgAQgYKBGJvZHkiHgoFSGVsbG8SFQoNYXV0aG9yaXphdGlvbhgBIAEoCSIJCgdXZWxjb21lIiMKCkNyZWRlbnRpYWwSFQoNYXV0aG9yaXphdGlvbhgBIAEoCSISCgRQaW5nEgoKAmlkGAEgASgNIhIKBFBvbmcSCgoCaWQYASABKA0iMAoFRW5kZWQSJwoFZXJyb3IYASABKAsyGC5jb21wdXRlc2RrLnYxLldpcmVFcnJvciKGAQoET3BlbhIOCgZtZXRob2QYASABKAkSJgoHaGVhZGVycxgCIAMoCzIVLmNvbXB1dGVzZGsudjEuSGVhZGVyEhIKCnRpbWVvdXRfbXMYAyABKA0SFAoHbWVzc2FnZRgEIAEoDEgAiAEBEhAKCGZpbmlzaGVkGAUgASgIQgoKCF9tZXNzYWdlIi4KBEhlYWQSJgoHaGVhZGVycxgBIAMoCzIVLmNvbXB1dGVzZGsudjEuSGVhZGVyIggKBkZpbmlzaCKhAQoDRW5kEhQKB21lc3NhZ2UYASABKAxIAIgBARInCgVlcnJvchgCIAEoCzIYLmNvbXB1dGVzZGsudjEuV2lyZUVycm9yEiYKB2hlYWRlcnMYAyADKAsyFS5jb21wdXRlc2RrLnYxLkhlYWRlchInCgh0cmFpbGVycxgEIAMoCzIVLmNvbXB1dGVzZGsudjEuSGVhZGVyQgoKCF9tZXNzYWdlIggKBkNhbmNlbCIlCgZIZWFkZXISDAoEbmFtZRgBIAEoCRINCgV2YWx1ZRgCIAEoCSJRCglXaXJlRXJyb3ISDAoEY29kZRgBIAEoDRIPCgdtZXNzYWdlGAIgASgJEiUKB2RldGFpbHMYAyADKAsyFC5nb29nbGUucHJvdG9idWYuQW55YgZwcm90bzM", [file_google_protobuf_any]);
+  fileDesc("Chljb21wdXRlc2RrL3YxL2ZyYW1lLnByb3RvEg1jb21wdXRlc2RrLnYxIp4ECgVGcmFtZRIOCgZzdHJlYW0YASABKA0SJQoFaGVsbG8YAiABKAsyFC5jb21wdXRlc2RrLnYxLkhlbGxvSAASKQoHd2VsY29tZRgDIAEoCzIWLmNvbXB1dGVzZGsudjEuV2VsY29tZUgAEi8KCmNyZWRlbnRpYWwYBCABKAsyGS5jb21wdXRlc2RrLnYxLkNyZWRlbnRpYWxIABIjCgRwaW5nGAUgASgLMhMuY29tcHV0ZXNkay52MS5QaW5nSAASIwoEcG9uZxgGIAEoCzITLmNvbXB1dGVzZGsudjEuUG9uZ0gAEiUKBWVuZGVkGAcgASgLMhQuY29tcHV0ZXNkay52MS5FbmRlZEgAEiMKBG9wZW4YCCABKAsyEy5jb21wdXRlc2RrLnYxLk9wZW5IABIjCgRoZWFkGAkgASgLMhMuY29tcHV0ZXNkay52MS5IZWFkSAASEQoHbWVzc2FnZRgKIAEoDEgAEicKBmZpbmlzaBgLIAEoCzIVLmNvbXB1dGVzZGsudjEuRmluaXNoSAASIQoDZW5kGAwgASgLMhIuY29tcHV0ZXNkay52MS5FbmRIABInCgZjYW5jZWwYDSABKAsyFS5jb21wdXRlc2RrLnYxLkNhbmNlbEgAEhAKBmNyZWRpdBgOIAEoDUgAEiUKBWJhdGNoGA8gASgLMhQuY29tcHV0ZXNkay52MS5CYXRjaEgAQgYKBGJvZHkiNwoFSGVsbG8SFQoNYXV0aG9yaXphdGlvbhgBIAEoCRIXCg9hY2NlcHRzX2JhdGNoZXMYAiABKAgiFwoFQmF0Y2gSDgoGZnJhbWVzGAEgAygMIgkKB1dlbGNvbWUiIwoKQ3JlZGVudGlhbBIVCg1hdXRob3JpemF0aW9uGAEgASgJIhIKBFBpbmcSCgoCaWQYASABKA0iEgoEUG9uZxIKCgJpZBgBIAEoDSIwCgVFbmRlZBInCgVlcnJvchgBIAEoCzIYLmNvbXB1dGVzZGsudjEuV2lyZUVycm9yIoYBCgRPcGVuEg4KBm1ldGhvZBgBIAEoCRImCgdoZWFkZXJzGAIgAygLMhUuY29tcHV0ZXNkay52MS5IZWFkZXISEgoKdGltZW91dF9tcxgDIAEoDRIUCgdtZXNzYWdlGAQgASgMSACIAQESEAoIZmluaXNoZWQYBSABKAhCCgoIX21lc3NhZ2UiLgoESGVhZBImCgdoZWFkZXJzGAEgAygLMhUuY29tcHV0ZXNkay52MS5IZWFkZXIiCAoGRmluaXNoIqEBCgNFbmQSFAoHbWVzc2FnZRgBIAEoDEgAiAEBEicKBWVycm9yGAIgASgLMhguY29tcHV0ZXNkay52MS5XaXJlRXJyb3ISJgoHaGVhZGVycxgDIAMoCzIVLmNvbXB1dGVzZGsudjEuSGVhZGVyEicKCHRyYWlsZXJzGAQgAygLMhUuY29tcHV0ZXNkay52MS5IZWFkZXJCCgoIX21lc3NhZ2UiCAoGQ2FuY2VsIiUKBkhlYWRlchIMCgRuYW1lGAEgASgJEg0KBXZhbHVlGAIgASgJIlEKCVdpcmVFcnJvchIMCgRjb2RlGAEgASgNEg8KB21lc3NhZ2UYAiABKAkSJQoHZGV0YWlscxgDIAMoCzIULmdvb2dsZS5wcm90b2J1Zi5BbnliBnByb3RvMw", [file_google_protobuf_any]);
 
 /**
  * Frame is one message of a WebSocket to a sandbox, in binary form. docs/transport.md tells how
@@ -139,6 +139,14 @@ export type Frame = Message<"computesdk.v1.Frame"> & {
      */
     value: number;
     case: "credit";
+  } | {
+    /**
+     * On stream 0, gateway to client, if its hello allows it: several frames at once.
+     *
+     * @generated from field: computesdk.v1.Batch batch = 15;
+     */
+    value: Batch;
+    case: "batch";
   } | { case: undefined; value?: undefined };
 };
 
@@ -162,6 +170,13 @@ export type Hello = Message<"computesdk.v1.Hello"> & {
    * @generated from field: string authorization = 1;
    */
   authorization: string;
+
+  /**
+   * Whether frames may come in batches.
+   *
+   * @generated from field: bool accepts_batches = 2;
+   */
+  acceptsBatches: boolean;
 };
 
 /**
@@ -170,6 +185,28 @@ export type Hello = Message<"computesdk.v1.Hello"> & {
  */
 export const HelloSchema: GenMessage<Hello> = /*@__PURE__*/
   messageDesc(file_computesdk_v1_frame, 1);
+
+/**
+ * Batch holds several frames that are sent at once: to a page, each message of a WebSocket costs more
+ * than all else of a key.
+ *
+ * @generated from message computesdk.v1.Batch
+ */
+export type Batch = Message<"computesdk.v1.Batch"> & {
+  /**
+   * The frames, each in binary form, in their order. None is a batch.
+   *
+   * @generated from field: repeated bytes frames = 1;
+   */
+  frames: Uint8Array[];
+};
+
+/**
+ * Describes the message computesdk.v1.Batch.
+ * Use `create(BatchSchema)` to create a new message.
+ */
+export const BatchSchema: GenMessage<Batch> = /*@__PURE__*/
+  messageDesc(file_computesdk_v1_frame, 2);
 
 /**
  * Welcome says that the credential was accepted. A client need not wait for it to make calls.
@@ -184,7 +221,7 @@ export type Welcome = Message<"computesdk.v1.Welcome"> & {
  * Use `create(WelcomeSchema)` to create a new message.
  */
 export const WelcomeSchema: GenMessage<Welcome> = /*@__PURE__*/
-  messageDesc(file_computesdk_v1_frame, 2);
+  messageDesc(file_computesdk_v1_frame, 3);
 
 /**
  * Credential replaces what the calls after it are made with.
@@ -205,7 +242,7 @@ export type Credential = Message<"computesdk.v1.Credential"> & {
  * Use `create(CredentialSchema)` to create a new message.
  */
 export const CredentialSchema: GenMessage<Credential> = /*@__PURE__*/
-  messageDesc(file_computesdk_v1_frame, 3);
+  messageDesc(file_computesdk_v1_frame, 4);
 
 /**
  * Ping asks whether everything before it was read.
@@ -226,7 +263,7 @@ export type Ping = Message<"computesdk.v1.Ping"> & {
  * Use `create(PingSchema)` to create a new message.
  */
 export const PingSchema: GenMessage<Ping> = /*@__PURE__*/
-  messageDesc(file_computesdk_v1_frame, 4);
+  messageDesc(file_computesdk_v1_frame, 5);
 
 /**
  * Pong answers a ping.
@@ -247,7 +284,7 @@ export type Pong = Message<"computesdk.v1.Pong"> & {
  * Use `create(PongSchema)` to create a new message.
  */
 export const PongSchema: GenMessage<Pong> = /*@__PURE__*/
-  messageDesc(file_computesdk_v1_frame, 5);
+  messageDesc(file_computesdk_v1_frame, 6);
 
 /**
  * Ended says why the connection ends. Every call on it is over.
@@ -268,7 +305,7 @@ export type Ended = Message<"computesdk.v1.Ended"> & {
  * Use `create(EndedSchema)` to create a new message.
  */
 export const EndedSchema: GenMessage<Ended> = /*@__PURE__*/
-  messageDesc(file_computesdk_v1_frame, 6);
+  messageDesc(file_computesdk_v1_frame, 7);
 
 /**
  * Open opens a call.
@@ -317,7 +354,7 @@ export type Open = Message<"computesdk.v1.Open"> & {
  * Use `create(OpenSchema)` to create a new message.
  */
 export const OpenSchema: GenMessage<Open> = /*@__PURE__*/
-  messageDesc(file_computesdk_v1_frame, 7);
+  messageDesc(file_computesdk_v1_frame, 8);
 
 /**
  * Head holds the headers of an answer.
@@ -338,7 +375,7 @@ export type Head = Message<"computesdk.v1.Head"> & {
  * Use `create(HeadSchema)` to create a new message.
  */
 export const HeadSchema: GenMessage<Head> = /*@__PURE__*/
-  messageDesc(file_computesdk_v1_frame, 8);
+  messageDesc(file_computesdk_v1_frame, 9);
 
 /**
  * Finish says that no more messages follow.
@@ -353,7 +390,7 @@ export type Finish = Message<"computesdk.v1.Finish"> & {
  * Use `create(FinishSchema)` to create a new message.
  */
 export const FinishSchema: GenMessage<Finish> = /*@__PURE__*/
-  messageDesc(file_computesdk_v1_frame, 9);
+  messageDesc(file_computesdk_v1_frame, 10);
 
 /**
  * End ends a call.
@@ -395,7 +432,7 @@ export type End = Message<"computesdk.v1.End"> & {
  * Use `create(EndSchema)` to create a new message.
  */
 export const EndSchema: GenMessage<End> = /*@__PURE__*/
-  messageDesc(file_computesdk_v1_frame, 10);
+  messageDesc(file_computesdk_v1_frame, 11);
 
 /**
  * Cancel says that a call is of no more use.
@@ -410,7 +447,7 @@ export type Cancel = Message<"computesdk.v1.Cancel"> & {
  * Use `create(CancelSchema)` to create a new message.
  */
 export const CancelSchema: GenMessage<Cancel> = /*@__PURE__*/
-  messageDesc(file_computesdk_v1_frame, 11);
+  messageDesc(file_computesdk_v1_frame, 12);
 
 /**
  * Header is one header or trailer. A name may occur more than once.
@@ -438,7 +475,7 @@ export type Header = Message<"computesdk.v1.Header"> & {
  * Use `create(HeaderSchema)` to create a new message.
  */
 export const HeaderSchema: GenMessage<Header> = /*@__PURE__*/
-  messageDesc(file_computesdk_v1_frame, 12);
+  messageDesc(file_computesdk_v1_frame, 13);
 
 /**
  * WireError says why a call failed, as in the Connect protocol.
@@ -473,5 +510,5 @@ export type WireError = Message<"computesdk.v1.WireError"> & {
  * Use `create(WireErrorSchema)` to create a new message.
  */
 export const WireErrorSchema: GenMessage<WireError> = /*@__PURE__*/
-  messageDesc(file_computesdk_v1_frame, 13);
+  messageDesc(file_computesdk_v1_frame, 14);
 

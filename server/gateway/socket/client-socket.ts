@@ -1,17 +1,12 @@
-import {
-  CONNECTION_STREAM,
-  decodeFrame,
-  encodeFrame,
-  type FrameBody,
-} from '../../../frames/frame.ts';
+import { CONNECTION_STREAM, decodeFrame } from '../../../frames/frame.ts';
 import { toWireError } from '../../../frames/wire-error.ts';
-import type { Frame, Open } from '../../../gen/computesdk/v1/frame_pb.ts';
+import type { Frame, Hello, Open } from '../../../gen/computesdk/v1/frame_pb.ts';
 import { DomainError, invalidArgument } from '../../core/domain-error.ts';
 import { toConnectError } from '../../rpc/connect-error.ts';
-import { gatherWrites } from '../../rpc/gathered-writes.ts';
 import { resetConnection } from '../../rpc/reset.ts';
 import type { Caller } from '../auth/caller.ts';
 import { AgentCalls } from './agent-calls.ts';
+import { FrameSender } from './frame-sender.ts';
 import { awaitHello } from './greeting.ts';
 import { OwnCalls } from './own-calls.ts';
 import { ReadingWatch } from './reading-watch.ts';
@@ -30,7 +25,7 @@ export class ClientSocket {
   readonly #from: SocketOrigin;
   readonly #identity: SocketIdentity;
   readonly #watch: ReadingWatch;
-  readonly #gather: () => void;
+  readonly #sender: FrameSender;
   readonly #own: OwnCalls;
   readonly #agent: AgentCalls;
   /** Frames that came before the credential was checked. Undefined since. */
@@ -42,7 +37,7 @@ export class ClientSocket {
   #unregister = () => {};
   readonly #startedAt: number;
 
-  private constructor(services: SocketServices, from: SocketOrigin) {
+  private constructor(services: SocketServices, from: SocketOrigin, acceptsBatches = false) {
     this.#services = services;
     this.#from = from;
     const { webSocket, socket, sandboxId } = from;
@@ -50,15 +45,18 @@ export class ClientSocket {
     this.#startedAt = clock.monotonic();
     this.#identity = new SocketIdentity(services, from);
     this.#watch = new ReadingWatch(webSocket, socket, clock);
-    this.#gather = gatherWrites(socket);
-    const send = (frame: Uint8Array) => this.#send(frame);
+    const onBehind = () => this.#onBehind();
+    this.#sender = new FrameSender({ webSocket, socket, acceptsBatches, onBehind });
+    const send = (frame: Uint8Array) => {
+      if (!this.#isClosed) this.#sender.send(frame);
+    };
     this.#own = new OwnCalls({ services, from, send, identity: this.#identity });
     this.#agent = new AgentCalls({
       ...services,
       ...{ sandboxId, send },
       assertStillValid: (caller) => services.authentication.assertStillValid(caller, clock.now()),
       onPressure: (isFull) => (isFull ? webSocket.pause() : webSocket.resume()),
-      onAccessEnded: () => this.#watch.require(),
+      onAccessEnded: () => this.#requireReading(),
     });
     socket.on('drain', () => {
       this.#agent.isPaused = false;
@@ -72,17 +70,15 @@ export class ClientSocket {
     // Without a listener, an error of a connection would end the process. It closes after it.
     webSocket.on('error', () => {});
     const connection = { webSocket, socket, clock: services.clock };
-    const begin = (start: (client: ClientSocket) => void) =>
-      start(new ClientSocket(services, from));
     awaitHello(
       connection,
-      ({ authorization }) => begin((client) => client.#greet(authorization)),
-      (cause) => begin((client) => void client.#finish(cause, CLOSE.policy)),
+      (hello) => new ClientSocket(services, from, hello.acceptsBatches).#greet(hello),
+      (cause) => void new ClientSocket(services, from).#finish(cause, CLOSE.policy),
     );
     webSocket.once('close', from.onKnown);
   }
 
-  #greet(authorization: string): void {
+  #greet({ authorization }: Hello): void {
     const { webSocket } = this.#from;
     this.#identity.replace(authorization);
     webSocket.on('message', (data, isBinary) => this.#onMessage(data, isBinary));
@@ -113,7 +109,7 @@ export class ClientSocket {
       return;
     }
     this.#from.onKnown();
-    this.#sendBody({ case: 'welcome', value: {} });
+    this.#sender.sendBody({ case: 'welcome', value: {} });
     const held = this.#held ?? [];
     this.#held = undefined;
     for (const data of held) this.#take(data);
@@ -164,7 +160,7 @@ export class ClientSocket {
   #onConnectionFrame(body: Frame['body']): void {
     switch (body.case) {
       case 'ping':
-        this.#sendBody({ case: 'pong', value: { id: body.value.id } });
+        this.#sender.sendBody({ case: 'pong', value: { id: body.value.id } });
         return;
       case 'credit':
         this.#agent.grant(body.value);
@@ -221,8 +217,8 @@ export class ClientSocket {
     if (this.#isClosed) return undefined;
     const { webSocket, socket } = this.#from;
     this.#close(error instanceof DomainError ? error.reason : 'INTERNAL');
-    this.#sendBody({ case: 'ended', value: { error: toWireError(toConnectError(error)) } });
-    const isRead = this.#watch.require();
+    this.#sender.sendBody({ case: 'ended', value: { error: toWireError(toConnectError(error)) } });
+    const isRead = this.#requireReading();
     webSocket.resume();
     webSocket.close(code);
     const cut = this.#services.clock.setTimer(() => resetConnection(socket), CLOSE_MS);
@@ -246,17 +242,14 @@ export class ClientSocket {
     this.#services.log.info('socket', { code, durationMs, sandboxId });
   }
 
-  #sendBody(body: FrameBody): void {
-    this.#from.webSocket.send(encodeFrame(CONNECTION_STREAM, body));
+  /** As {@link ReadingWatch.require}, of all that the client was sent. */
+  #requireReading(): Promise<void> {
+    this.#sender.flush();
+    return this.#watch.require();
   }
 
-  #send(frame: Uint8Array): void {
-    const { webSocket, socket } = this.#from;
-    if (this.#isClosed || webSocket.readyState !== webSocket.OPEN) return;
-    this.#gather();
-    webSocket.send(frame);
-    if (!socket.writableNeedDrain) return;
+  #onBehind(): void {
     this.#watch.onBehind();
-    if (socket.writableLength > MAX_WAITING_BYTES) this.#agent.isPaused = true;
+    if (this.#from.socket.writableLength > MAX_WAITING_BYTES) this.#agent.isPaused = true;
   }
 }

@@ -1,5 +1,6 @@
 import { Code, ConnectError } from '@connectrpc/connect';
 import { expect, it } from 'vitest';
+import { encodeBatch } from '../../../../frames/batch.ts';
 import { decodeFrame, encodeFrame } from '../../../../frames/frame.ts';
 import { STREAM_WINDOW_BYTES } from '../../../../frames/outflow.ts';
 import { FramePair } from '../../../support/frame-pair.ts';
@@ -77,6 +78,43 @@ it('the end of a credential is no news about one that came after it', async () =
     // As if the network had failed: it is made again.
     { code: Code.Unavailable, isWireError: false },
   ]);
+});
+
+it('the frames of a batch are taken one after another', async () => {
+  const pair = await opened();
+  const call = pair.socket.open('Bearer test', { method: '/a.B/C' });
+  const texts = ['one', 'two', 'three'].map((text) =>
+    encodeFrame(1, { case: 'message', value: Buffer.from(text) }),
+  );
+  const head = encodeFrame(1, { case: 'head', value: {} });
+  pair.answer(encodeBatch([head, ...texts, encodeFrame(1, { case: 'end', value: {} })]));
+  const came: string[] = [];
+  for await (const message of call.messages) came.push(Buffer.from(message).toString());
+  expect(came).toEqual(['one', 'two', 'three']);
+  await call.answer;
+  pair.socket.close();
+});
+
+it.each([
+  ['in a batch', encodeBatch([encodeBatch([encodeFrame(1, { case: 'head', value: {} })])])],
+  ['of a call', encodeFrame(1, { case: 'batch', value: { frames: [] } })],
+  ['of what is no frame', encodeBatch([Buffer.alloc(20, 255)])],
+])('a batch %s ends the connection', async (_what, bytes) => {
+  const pair = await opened();
+  const call = pair.socket.open('Bearer test', { method: '/a.B/C' });
+  const outcome = call.answer.catch(ConnectError.from);
+  pair.answer(bytes);
+  expect(await outcome).toMatchObject({ code: Code.DataLoss, isWireError: true });
+});
+
+it('nothing is taken of a batch behind the end of the connection', async () => {
+  const pair = await opened();
+  const call = pair.socket.open('Bearer test', { method: '/a.B/C' });
+  const outcome = call.answer.catch(ConnectError.from);
+  const error = { code: Code.Unauthenticated, message: 'revoked' };
+  const ended = encodeFrame(0, { case: 'ended', value: { error } });
+  pair.answer(encodeBatch([ended, encodeFrame(1, { case: 'end', value: {} })]));
+  expect(await outcome).toMatchObject({ code: Code.Unauthenticated });
 });
 
 it('a header that is none ends the connection, and every call on it', async () => {
