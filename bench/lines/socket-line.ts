@@ -3,7 +3,11 @@ import { WebSocket } from 'ws';
 import { startScript } from '../support/script.ts';
 import { HeldProgram, type Line } from './line.ts';
 
-export type SocketLine = Line & { readonly url: (command: string) => string };
+export type SocketLine = Line & {
+  readonly url: (command: string) => string;
+  /** The process that takes the WebSockets. */
+  readonly pid: number;
+};
 
 /** A WebSocket in front of node-pty, in a process of its own, without any of what the product does. */
 export function socketLine(directory: string): Promise<SocketLine> {
@@ -22,6 +26,7 @@ async function lineTo(script: string, name: string, directory: string): Promise<
   return {
     name,
     url,
+    pid: server.pid,
     run: async (command) => {
       const socket = new WebSocket(url(command), { perMessageDeflate: false });
       const program = new HeldProgram({

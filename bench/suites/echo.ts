@@ -3,8 +3,9 @@ import { delay } from '../../test/support/until.ts';
 import type { Target } from '../figures.ts';
 import { type Line, type Program, runUntilReady } from '../lines/line.ts';
 import { sdkLine } from '../lines/sdk-line.ts';
+import { relayLine } from '../lines/socket-line.ts';
 import type { Stage } from '../stage.ts';
-import { cpuMicroseconds } from '../support/cpu-time.ts';
+import { childrenOf, cpuMicroseconds } from '../support/cpu-time.ts';
 import { median } from '../support/statistics.ts';
 
 /** Echoes every byte. */
@@ -13,6 +14,8 @@ export const ECHO = { before: 'stty raw -echo', main: 'exec cat' } as const;
 const CONTROL = 'ssh -tt';
 /** Between two keys of a person, in milliseconds. */
 const PACE_MS = 60;
+/** Rounds before processor time is measured: until then compilers run. */
+const WARM_UP = 10;
 const TARGET: Target = { of: 'ratio', bound: 'at most', limit: 2, chase: 1.2 };
 
 /** How long one keystroke takes to come back. */
@@ -33,18 +36,42 @@ export async function measureEcho(stage: Stage): Promise<void> {
   }
 }
 
-/** What a key costs each process, which other work on the machine changes little. */
+/**
+ * What a key costs each process, which other work on the machine changes little, and what it costs two
+ * that only pass it on.
+ */
 async function processorTime(stage: Stage): Promise<void> {
-  const { scale, figures, gateway } = stage;
+  const { gateway } = stage;
+  const relay = stage.adopt(await relayLine(stage.directory));
+  const bare = await costs(stage, await sit(relay), {
+    'bare relay': relay.pid,
+    'bare pty server': childrenOf(relay.pid)[0] ?? 0,
+    'client of a bare WebSocket': process.pid,
+  });
   const { sandbox, access } = await stage.newSandbox();
   const line = await sdkLine(access, 'websocket');
-  const program = await runUntilReady(line, ECHO);
+  const seat = await sit(line);
   const pids = {
     gateway: gateway.pid,
     agent: gateway.agentPids(sandbox.id)[0] ?? 0,
     client: process.pid,
   };
-  await keys(program, scale.keys);
+  await costs(stage, seat, pids, bare);
+  await line.close();
+  await sandbox.destroy();
+}
+
+type Cost = { readonly name: string; readonly values: readonly number[] };
+
+/** What a key costs processes, each compared with the control at its place. */
+async function costs(
+  { scale, figures }: Stage,
+  { program }: Seat,
+  pids: Readonly<Record<string, number>>,
+  controls: readonly Cost[] = [],
+): Promise<Cost[]> {
+  await keys(program, WARM_UP * scale.keys);
+  const all: Cost[] = [];
   for (const [name, pid] of Object.entries(pids)) {
     const values: number[] = [];
     for (let round = 0; round < scale.repeats; round++) {
@@ -52,15 +79,12 @@ async function processorTime(stage: Stage): Promise<void> {
       await keys(program, scale.keys);
       values.push((cpuMicroseconds(pid) - before) / scale.keys);
     }
-    figures.add({
-      suite: 'echo',
-      what: `processor time of the ${name} for a key`,
-      unit: 'µs',
-      values,
-    });
+    const control = controls[all.length];
+    const what = `processor time of the ${name} for a key`;
+    figures.add({ suite: 'echo', what, unit: 'µs', values, ...(control && { control }) });
+    all.push({ name, values });
   }
-  await line.close();
-  await sandbox.destroy();
+  return all;
 }
 
 /** Types keys, one after another. Returns the milliseconds that each took. */

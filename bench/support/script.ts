@@ -5,6 +5,7 @@ import { nodePath } from '../../test/support/paths.ts';
 
 /** A script of ours in a process of its own. */
 export type RunningScript = {
+  readonly pid: number;
   /** The first line that it printed. */
   readonly said: string;
   /** Resolves when it has ended by itself, or by {@link RunningScript.close}. */
@@ -27,6 +28,7 @@ export async function startScript(
   });
   const [said] = await Promise.race([once(lines, 'line'), silent]);
   return {
+    pid: child.pid ?? 0,
     said: String(said),
     ended,
     close: async () => {
