@@ -1,7 +1,6 @@
 import { create, equals, fromBinary, toBinary } from '@bufbuild/protobuf';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { encodeBatch } from '../../frames/batch.ts';
 import { decodeFrame, encodeFrame, messagePrefix } from '../../frames/frame.ts';
 import { type Frame, FrameSchema } from '../../gen/computesdk/v1/frame_pb.ts';
 import { seed } from '../support/scale.ts';
@@ -88,21 +87,5 @@ describe('a frame with a message', () => {
     const bytes = encodeFrame(3, { case: 'message', value: new Uint8Array(5) });
     const { body } = decodeFrame(bytes);
     expect(body.case === 'message' && body.value.buffer).toBe(bytes.buffer);
-  });
-});
-
-describe('a batch', () => {
-  it('is written as the library writes it', () => {
-    const frames = fc.array(fc.tuple(streams, fc.uint8Array({ maxLength: 300 })), { minLength: 1 });
-    fc.assert(
-      fc.property(frames, (drawn) => {
-        const frames = drawn.map(([stream, value]) =>
-          encodeFrame(stream, { case: 'message', value }),
-        );
-        const expected = encodeFrame(0, { case: 'batch', value: { frames } });
-        expect(Buffer.from(encodeBatch(frames)).equals(expected)).toBe(true);
-      }),
-      { ...RUNS, numRuns: RUNS.numRuns / 10 },
-    );
   });
 });

@@ -187,8 +187,8 @@ export const HelloSchema: GenMessage<Hello> = /*@__PURE__*/
   messageDesc(file_computesdk_v1_frame, 1);
 
 /**
- * Batch holds several frames that are sent at once: to a page, each message of a WebSocket costs more
- * than all else of a key.
+ * Batch holds several frames that are sent at once: a page pays for each message of a WebSocket,
+ * however little is in it.
  *
  * @generated from message computesdk.v1.Batch
  */

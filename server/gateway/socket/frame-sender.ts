@@ -1,4 +1,3 @@
-import { encodeBatch } from '../../../frames/batch.ts';
 import { CONNECTION_STREAM, encodeFrame, type FrameBody } from '../../../frames/frame.ts';
 import { gatherWrites } from '../../rpc/gathered-writes.ts';
 import type { SocketOrigin } from './socket-services.ts';
@@ -50,11 +49,12 @@ export class FrameSender {
   /** Lets leave now what waits for the end of the turn. */
   flush(): void {
     const frames = this.#held;
-    const [first, ...others] = frames;
+    const [first] = frames;
     if (!first) return;
     this.#held = [];
     this.#heldBytes = 0;
-    this.#write(others.length === 0 ? first : encodeBatch(frames));
+    if (frames.length === 1) this.#write(first);
+    else this.#write(encodeFrame(CONNECTION_STREAM, { case: 'batch', value: { frames } }));
   }
 
   #write(message: Uint8Array): void {

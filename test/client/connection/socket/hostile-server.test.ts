@@ -1,6 +1,5 @@
 import { Code, ConnectError } from '@connectrpc/connect';
 import { expect, it } from 'vitest';
-import { encodeBatch } from '../../../../frames/batch.ts';
 import { decodeFrame, encodeFrame } from '../../../../frames/frame.ts';
 import { STREAM_WINDOW_BYTES } from '../../../../frames/outflow.ts';
 import { FramePair } from '../../../support/frame-pair.ts';
@@ -87,7 +86,7 @@ it('the frames of a batch are taken one after another', async () => {
     encodeFrame(1, { case: 'message', value: Buffer.from(text) }),
   );
   const head = encodeFrame(1, { case: 'head', value: {} });
-  pair.answer(encodeBatch([head, ...texts, encodeFrame(1, { case: 'end', value: {} })]));
+  pair.answer(batchOf([head, ...texts, encodeFrame(1, { case: 'end', value: {} })]));
   const came: string[] = [];
   for await (const message of call.messages) came.push(Buffer.from(message).toString());
   expect(came).toEqual(['one', 'two', 'three']);
@@ -96,9 +95,9 @@ it('the frames of a batch are taken one after another', async () => {
 });
 
 it.each([
-  ['in a batch', encodeBatch([encodeBatch([encodeFrame(1, { case: 'head', value: {} })])])],
+  ['in a batch', batchOf([batchOf([encodeFrame(1, { case: 'head', value: {} })])])],
   ['of a call', encodeFrame(1, { case: 'batch', value: { frames: [] } })],
-  ['of what is no frame', encodeBatch([Buffer.alloc(20, 255)])],
+  ['of what is no frame', batchOf([Buffer.alloc(20, 255)])],
 ])('a batch %s ends the connection', async (_what, bytes) => {
   const pair = await opened();
   const call = pair.socket.open('Bearer test', { method: '/a.B/C' });
@@ -113,7 +112,7 @@ it('nothing is taken of a batch behind the end of the connection', async () => {
   const outcome = call.answer.catch(ConnectError.from);
   const error = { code: Code.Unauthenticated, message: 'revoked' };
   const ended = encodeFrame(0, { case: 'ended', value: { error } });
-  pair.answer(encodeBatch([ended, encodeFrame(1, { case: 'end', value: {} })]));
+  pair.answer(batchOf([ended, encodeFrame(1, { case: 'end', value: {} })]));
   expect(await outcome).toMatchObject({ code: Code.Unauthenticated });
 });
 
@@ -125,6 +124,10 @@ it('a header that is none ends the connection, and every call on it', async () =
   pair.answer(encodeFrame(1, { case: 'end', value: { trailers } }));
   expect(await outcome).toMatchObject({ code: Code.DataLoss });
 });
+
+function batchOf(frames: Uint8Array[]): Uint8Array {
+  return encodeFrame(0, { case: 'batch', value: { frames } });
+}
 
 async function opened(): Promise<FramePair> {
   const pair = new FramePair({ routes: (router) => router, isDeaf: true });
