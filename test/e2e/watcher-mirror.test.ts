@@ -13,6 +13,8 @@ import { watchedSandbox } from '../support/watching.ts';
 
 const OPERATIONS = scaled(20_000);
 const CUTS = 20;
+/** Cuts after which the watcher must be heard: each before that lengthens its pause, up to 30 s. */
+const CUTS_IN_A_ROW = 4;
 const OVERFLOWS = 3;
 /** While the agent is stopped. More than the system keeps: a file makes two events, of 16,384. */
 const STOPPED_OPERATIONS = Math.max(scaled(40_000), 12_000);
@@ -41,9 +43,15 @@ it(
     for (let directory = 0; directory < DIRECTORIES; directory++)
       mkdirSync(join(project, 'bursts', `${directory}`), { recursive: true });
     let overflows = 0;
+    let changesAtCut = 0;
     for (let operation = 1; operation <= OPERATIONS; operation++) {
       while (!tree.step());
-      if (operation % cutEvery === 0) await cut(proxy);
+      if (operation % cutEvery === 0) {
+        if (proxy.counters.cuts % CUTS_IN_A_ROW === 0)
+          await until(() => mirror.changes > changesAtCut, { what: 'a change since the last cut' });
+        await cut(proxy);
+        changesAtCut = mirror.changes;
+      }
       if (operation % BATCH === 0) await delay(operation % (10 * BATCH) === 0 ? 120 : 5);
       if (operation % stopEvery !== 0 || overflows === OVERFLOWS) continue;
       await until(() => mirror.gaps >= overflows, {
@@ -93,12 +101,9 @@ it(
 
 /** Cuts every connection, once there is one with a call under way. */
 async function cut(proxy: ChaosProxy): Promise<void> {
-  const before = proxy.counters.cuts;
-  const isCut = () => {
-    proxy.cutAll();
-    return proxy.counters.cuts > before;
-  };
-  await until(isCut, { what: 'a call to cut' });
+  const isBusy = () => proxy.openConnections.some(({ calls }) => calls.length > 0);
+  await until(isBusy, { what: 'a call to cut' });
+  proxy.cutAll();
 }
 
 /** More events in directories that are watched than the system keeps. Undoes those of the turn before. */
