@@ -32,8 +32,10 @@ const builtins = {
     build.onLoad({ filter: /^node:http2$/, namespace: BUILTIN }, ({ path }) => ({
       contents: `module.exports = { get constants() { return ${take(path)}.constants; } };`,
     }));
+    // An object on top of the module: who imports it copies what it has of its own, which is nothing.
+    // To copy all of `util` means to load what it loads late.
     build.onLoad({ filter: /.*/, namespace: BUILTIN }, ({ path }) => ({
-      contents: `module.exports = ${take(path)};`,
+      contents: `const taken = ${take(path)}; module.exports = typeof taken === 'function' ? taken : Object.create(taken);`,
     }));
   },
 };
@@ -65,6 +67,8 @@ export async function buildAgent() {
     outfile: BUNDLE,
     format: 'esm',
     external: ['node-pty'],
+    // In the place of the global `Headers`.
+    inject: ['server/agent/rpc/headers.ts'],
     plugins: [builtins],
     sourcemap: true,
     define: { WATCH_WORKER_PROGRAM: JSON.stringify(worker.outputFiles[0].text) },
