@@ -4,10 +4,11 @@ import { areInputsUnchanged, replaceFile, writeInputs } from './made-file.mjs';
 import { inRoot, root } from './paths.mjs';
 
 /**
- * The agent in one file: it starts in less than half the time of the sources, and a box needs to
- * see one file only.
+ * The agent in one file, which starts in less than half the time of the sources, and the program that
+ * loads it. Their names are in server/agent/code-cache.ts.
  */
-const BUNDLE = inRoot('dist', 'agent', 'main.js');
+const BUNDLE = inRoot('dist', 'agent', 'agent.cjs');
+const PROGRAM = inRoot('dist', 'agent', 'main.mjs');
 /** Says from which files, and of which time and size, the bundle was made. */
 const INPUTS = inRoot('dist', 'agent', 'inputs.json');
 
@@ -16,7 +17,7 @@ const BUILTIN = 'builtin';
 
 /** Whether the bundle exists and none of the files it was made from has changed. */
 export function isAgentCurrent() {
-  return existsSync(BUNDLE) && areInputsUnchanged(INPUTS);
+  return existsSync(BUNDLE) && existsSync(PROGRAM) && areInputsUnchanged(INPUTS);
 }
 
 /**
@@ -65,20 +66,26 @@ export async function buildAgent() {
     ...shared,
     entryPoints: ['server/agent/main.ts'],
     outfile: BUNDLE,
-    format: 'esm',
+    format: 'cjs',
     external: ['node-pty'],
     // In the place of the global `Headers`.
     inject: ['server/agent/rpc/headers.ts'],
     plugins: [builtins],
     sourcemap: true,
     define: { WATCH_WORKER_PROGRAM: JSON.stringify(worker.outputFiles[0].text) },
-    // CommonJS code in the bundle calls `require` for Node.js's own modules.
-    banner: {
-      js: "import { createRequire as makeRequire_ } from 'node:module'; const require = makeRequire_(import.meta.url);",
-    },
+    // Of the sources only: there the worker is a file.
+    logOverride: { 'empty-import-meta': 'silent' },
   });
-  for (const file of result.outputFiles) replaceFile(file.path, file.contents);
-  const inputs = [result, worker].flatMap(({ metafile }) => Object.keys(metafile.inputs));
+  const program = await build({
+    ...shared,
+    entryPoints: ['server/agent/load.ts'],
+    outfile: PROGRAM,
+    format: 'esm',
+    plugins: [builtins],
+  });
+  for (const file of [...result.outputFiles, ...program.outputFiles])
+    replaceFile(file.path, file.contents);
+  const inputs = [result, program, worker].flatMap(({ metafile }) => Object.keys(metafile.inputs));
   const files = inputs.filter((input) => !input.startsWith(`${BUILTIN}:`));
   writeInputs(INPUTS, [...new Set(files), 'scripts/setup/agent-bundle.mjs']);
   console.log(`built ${relative(root, BUNDLE)}`);

@@ -42,6 +42,9 @@ const STARTED_MS = 200;
 /** How long calls may take to end before the agent goes. */
 const EXIT_MS = 1000;
 
+/** Whether the bundle was loaded with its code cache. Set by the program that loads it. */
+declare const CODE_CACHE: string | undefined;
+
 const config = parseAgentConfig(process.argv[2] ?? '');
 closeInheritedDescriptors([config.listenFd]);
 
@@ -134,7 +137,8 @@ process.on('SIGINT', () => void end('SIGINT'));
 process.on('SIGHUP', () => {});
 server.listen({ fd: config.listenFd }, () => {
   setTimeout(keepHeapSmall, STARTED_MS).unref();
-  logger.info('agent ready', { sandboxId: config.sandboxId, bootId: config.bootId });
+  const codeCache = typeof CODE_CACHE === 'string' ? CODE_CACHE : 'none';
+  logger.info('agent ready', { sandboxId: config.sandboxId, bootId: config.bootId, codeCache });
 });
 
 async function end(why: string): Promise<void> {

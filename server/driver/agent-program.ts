@@ -2,13 +2,14 @@ import { existsSync, readFileSync, realpathSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
+import { BUNDLE_NAME, PROGRAM_NAME } from '../agent/code-cache.ts';
 import { DomainError } from '../core/domain-error.ts';
 
 /** The files that an agent runs from. */
 export type AgentProgram = {
   /** The node binary. */
   readonly node: string;
-  /** Folder with the bundled agent, `main.js`. */
+  /** Folder with the agent's program, `main.mjs`, and what that reads. */
   readonly directory: string;
   /** Folders of the packages that are not in the bundle (they hold native code), by package name. */
   readonly packages: Readonly<Record<string, string>>;
@@ -22,10 +23,10 @@ const EXECUTE = 0o1;
 export function findAgentProgram(): AgentProgram {
   const root = packageRoot(import.meta.dirname);
   const directory = join(root, 'dist', 'agent');
-  if (!existsSync(join(directory, 'main.js'))) {
+  if (!existsSync(join(directory, PROGRAM_NAME))) {
     throw new DomainError(
       'DRIVER_UNAVAILABLE',
-      `the agent is not built: ${directory}/main.js is missing; run \`npm run build:agent\``,
+      `the agent is not built: ${directory}/${PROGRAM_NAME} is missing; run \`npm run build:agent\``,
     );
   }
   const require = createRequire(join(root, 'package.json'));
@@ -39,13 +40,14 @@ export function findAgentProgram(): AgentProgram {
 
 /** Throws DRIVER_UNAVAILABLE unless every user may read the program, as a box of its own uid must. */
 export async function checkReadable({ node, directory, packages }: AgentProgram): Promise<void> {
-  for (const path of [node, join(directory, 'main.js'), ...Object.values(packages)]) {
+  const files = [PROGRAM_NAME, BUNDLE_NAME].map((name) => join(directory, name)).filter(existsSync);
+  for (const path of [node, directory, ...files, ...Object.values(packages)]) {
     const entry = await stat(path);
     const needed = entry.isFile() && path !== node ? READ : READ | EXECUTE;
     if ((entry.mode & needed) === needed) continue;
     throw new DomainError(
       'DRIVER_UNAVAILABLE',
-      `boxes have users of their own, and ${path} cannot be read by them; run \`chmod -R o+rX ${path}\``,
+      `boxes have users of their own, and ${path} cannot be read by them; run \`chmod -R o+rX ${files.includes(path) ? directory : path}\``,
     );
   }
 }

@@ -1,5 +1,6 @@
 import { existsSync, lstatSync, readlinkSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { PROGRAM_NAME } from '../agent/code-cache.ts';
 import { PROJECT_PATH } from '../agent/config.ts';
 import type { AgentProgram } from './agent-program.ts';
 import type { BoxFolders } from './box-directory.ts';
@@ -42,8 +43,8 @@ export type BubblewrapOptions = {
 
 /** Where the agent's program lies in a box. Its folder of binaries is the last one on the path. */
 export const PROGRAM_ROOT = '/opt/computesdk';
-/** The bundled agent in a box. */
-export const AGENT_FILE = `${PROGRAM_ROOT}/agent/main.mjs`;
+/** The agent's program in a box. */
+export const AGENT_FILE = `${PROGRAM_ROOT}/agent/${PROGRAM_NAME}`;
 /** The program search path of a box. */
 export const BOX_PATH = `${BOX_USER.home}/.local/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:${PROGRAM_ROOT}/bin`;
 
@@ -77,8 +78,7 @@ export function boxMounts(options: {
     { root: folders.project, target: PROJECT_PATH, isWritable: true },
     { root: folders.home, target: BOX_USER.home, isWritable: true },
     { ...readOnly(program.node, `${PROGRAM_ROOT}/bin/node`), isFile: true },
-    // The name says that it is a module; without that Node.js parses it twice to find out.
-    { ...readOnly(program.directory, AGENT_FILE), path: 'main.js' },
+    readOnly(program.directory, `${PROGRAM_ROOT}/agent`),
     ...Object.entries(program.packages).map(([name, root]) =>
       readOnly(root, `${PROGRAM_ROOT}/node_modules/${name}`),
     ),

@@ -2,6 +2,7 @@ import { DomainError } from '../core/domain-error.ts';
 import type { Logger } from '../core/log.ts';
 import { type AgentProgram, findAgentProgram } from './agent-program.ts';
 import { BubblewrapDriver } from './bubblewrap-driver.ts';
+import { ensureCodeCache } from './code-cache.ts';
 import type { Driver, Egress } from './driver.ts';
 import { ProcessDriver } from './process-driver.ts';
 
@@ -39,6 +40,7 @@ export async function openDriver(
 ): Promise<OpenedDriver> {
   const { name, logger } = options;
   const program = options.program ?? findAgentProgram();
+  if (!options.program) await ensureCodeCache(program, logger);
   if (name === 'process') return openProcess(program, options, signal);
   try {
     return await openBubblewrap(program, options, signal);

@@ -3,6 +3,7 @@ import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
+import { PROGRAM_NAME } from '../agent/code-cache.ts';
 import { untilAborted } from '../core/abort.ts';
 import type { AgentProgram } from './agent-program.ts';
 import type { Box, BoxReference, BoxSpec, Egress } from './driver.ts';
@@ -55,10 +56,10 @@ export async function probeBox(options: ProbeOptions, signal: AbortSignal): Prom
 async function writeProgram(directory: string, { node }: AgentProgram): Promise<AgentProgram> {
   const folder = join(directory, 'program');
   await mkdir(folder);
-  await writeFile(join(folder, 'main.js'), PROBE_PROGRAM);
+  await writeFile(join(folder, PROGRAM_NAME), PROBE_PROGRAM);
   // Whatever the umask is, the box's user must be able to read it.
   await chmod(folder, 0o755);
-  await chmod(join(folder, 'main.js'), 0o644);
+  await chmod(join(folder, PROGRAM_NAME), 0o644);
   return { node, directory: folder, packages: {} };
 }
 

@@ -1,5 +1,6 @@
 import { realpath } from 'node:fs/promises';
 import { join } from 'node:path';
+import { PROGRAM_NAME } from '../agent/code-cache.ts';
 import { AGENT_NODE_OPTIONS, type AgentConfig } from '../agent/config.ts';
 import { DomainError } from '../core/domain-error.ts';
 import type { AgentProgram } from './agent-program.ts';
@@ -108,7 +109,7 @@ export class ProcessDriver implements Driver {
         'sh',
         program.node,
         ...AGENT_NODE_OPTIONS,
-        join(program.directory, 'main.js'),
+        join(program.directory, PROGRAM_NAME),
         config,
       ],
       environment,

@@ -168,7 +168,10 @@ export const LAYER_CASES: readonly LayerCase[] = [
       '../rpc/connect-error.ts',
       '../../gen/computesdk/v1/a_pb.ts',
     ],
-    allowed: ['node:net', './driver.ts', '../core/clock.ts', '../agent/config.ts'],
+    allowed: [
+      ...['node:net', './driver.ts', '../core/clock.ts'],
+      ...['../agent/config.ts', '../agent/code-cache.ts'],
+    ],
   },
   {
     path: 'server/agent/rpc/any-file.ts',

@@ -59,10 +59,10 @@ export type AgentSelf = {
 export function writeCommandAgent(directory: string, node = nodePath): AgentProgram {
   const folder = join(directory, 'command-agent');
   mkdirSync(folder, { recursive: true });
-  writeFileSync(join(folder, 'main.js'), PROGRAM);
+  writeFileSync(join(folder, 'main.mjs'), PROGRAM);
   writeFileSync(join(folder, 'package.json'), '{"type":"module"}');
   chmodSync(folder, 0o755);
-  chmodSync(join(folder, 'main.js'), 0o644);
+  chmodSync(join(folder, 'main.mjs'), 0o644);
   return { node, directory: folder, packages: {} };
 }
 

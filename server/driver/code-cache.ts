@@ -1,0 +1,43 @@
+import { execFile } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import {
+  BUNDLE_NAME,
+  CODE_CACHE_NAME,
+  MAKE_CODE_CACHE,
+  openCodeCache,
+  PROGRAM_NAME,
+} from '../agent/code-cache.ts';
+import { AGENT_NODE_OPTIONS } from '../agent/config.ts';
+import type { Logger } from '../core/log.ts';
+import type { AgentProgram } from './agent-program.ts';
+
+/** Making it takes about as long as the start of an agent. */
+const MAKE_MS = 20_000;
+
+/**
+ * Sees to it that the agent's program has a code cache of this Node.js. Agents start without one as well,
+ * only later: where it cannot be made, that is all there is to say.
+ */
+export async function ensureCodeCache(program: AgentProgram, logger: Logger): Promise<void> {
+  const { node, directory } = program;
+  try {
+    if (await isCurrent(directory)) return;
+    // With the same options: V8 takes no cache that was made under others.
+    const command = [...AGENT_NODE_OPTIONS, join(directory, PROGRAM_NAME), MAKE_CODE_CACHE];
+    await promisify(execFile)(node, command, { env: {}, timeout: MAKE_MS });
+  } catch (error) {
+    const cause = error instanceof Error ? error.message : String(error);
+    logger.info('agents start without a code cache, which takes a fifth longer', {
+      directory,
+      cause,
+    });
+  }
+}
+
+async function isCurrent(directory: string): Promise<boolean> {
+  const bundle = await readFile(join(directory, BUNDLE_NAME));
+  const cache = await readFile(join(directory, CODE_CACHE_NAME)).catch(() => undefined);
+  return cache !== undefined && openCodeCache(bundle, cache) !== undefined;
+}
