@@ -92,7 +92,9 @@ describe('openDriver', () => {
     chmodSync(join(closed.directory, 'main.mjs'), 0o600);
     await expect(open({ name: 'bubblewrap', program: closed })).rejects.toMatchObject({
       reason: 'DRIVER_UNAVAILABLE',
-      message: expect.stringMatching(/main\.mjs cannot be read .*`chmod -R o\+rX \S+\/command-agent`$/),
+      message: expect.stringMatching(
+        /main\.mjs cannot be read .*`chmod -R o\+rX \S+\/command-agent`$/,
+      ),
     });
   });
 
