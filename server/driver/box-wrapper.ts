@@ -27,10 +27,14 @@ const STAGES = ['/mnt', '/media', '/srv', '/tmp'];
 /**
  * Runs before bubblewrap, in a mount namespace (and a network namespace) of its own. Arguments: the
  * stage or nothing, the names of folders and of files to mount there, the table of these mounts (one
- * mount program for all, since each costs 2 ms), the batch for `ip` or nothing, the command.
+ * mount program for all, since each costs 2 ms), the batch for `ip` or nothing, the command. The network
+ * is made beside the mounts.
  */
 const SCRIPT = `
-stage=$1; folders=$2; files=$3; table=$4
+stage=$1; folders=$2; files=$3; table=$4; routes=$5; shift 5
+if [ -n "$routes" ]; then
+  { printf '%s' "$routes" | ip -batch -; echo ready >&${NETWORK_READY_FD}; } &
+fi
 if [ -n "$stage" ]; then
   mount -n -t tmpfs -o mode=755,size=256k computesdk "$stage"
   cd "$stage"
@@ -40,8 +44,7 @@ if [ -n "$stage" ]; then
   mount -n -a -T table
   cd /
 fi
-routes=$5; shift 5
-if [ -n "$routes" ]; then printf '%s' "$routes" | ip -batch -; echo ready >&${NETWORK_READY_FD}; fi
+if [ -n "$routes" ]; then wait "$!"; fi
 exec ${NETWORK_READY_FD}>&-
 exec "$@"
 `;

@@ -148,14 +148,15 @@ export class BubblewrapDriver implements Driver {
     const { uid, egress, sandboxId } = spec;
     const directory = await realpath(spec.directory);
     const folders = await prepareFolders(directory, uid);
-    const etcNames = await writeEtc(directory, { hostname: sandboxId, egress });
-    const mounts = boxMounts({ folders, program, etc: join(directory, 'etc'), etcNames });
+    const ownEtc = await writeEtc(directory, { hostname: sandboxId, egress });
+    const mounts = boxMounts({ folders, program, etc: join(directory, 'etc') });
     const stage = uid === undefined ? undefined : chooseStage(mounts);
     this.#features ??= await readFeatures();
     const inner = bubblewrapArguments({
       features: this.#features,
       hostname: sandboxId,
       mounts: stagedMounts(mounts, stage),
+      ownEtc,
       sharedEtc: await sharedEtc(),
       unshareNet: egress === 'none',
       environment: BOX_ENVIRONMENT,

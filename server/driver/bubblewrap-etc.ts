@@ -63,10 +63,13 @@ export async function writeEtc(
   await mkdir(draft);
   // Whatever the umask is, the box's user must be able to read them.
   await chmod(draft, 0o755);
-  for (const [name, text] of Object.entries(files)) {
+  const written = Object.entries(files).map(async ([name, text]) => {
     await writeFile(join(draft, name), text);
     await chmod(join(draft, name), 0o644);
-  }
+  });
+  // To the end of all, also where one fails: who cleans up must not meet the others.
+  await Promise.allSettled(written);
+  await Promise.all(written);
   await rm(folder, { recursive: true, force: true });
   await rename(draft, folder);
   return Object.keys(files);
