@@ -31,7 +31,7 @@ const heavy = { ...shared, testTimeout: 240_000 * patience, hookTimeout: 60_000 
 
 export default defineConfig({
   test: {
-    globalSetup: ['test/tooling/run-leaks.ts'],
+    globalSetup: ['test/tooling/run-leaks.ts', 'test/tooling/gateway-bundle.ts'],
     sequence: { sequencer: LongestFirst },
     reporters: ['default', './test/tooling/counts-reporter.ts'],
     projects: [

@@ -37,11 +37,16 @@ afterAll(async () => {
   await gateway.stop();
 }, 60_000);
 
-/** A terminal that prints what it is given. */
+/** What {@link newTerminal} prints first. */
+const READY = 'ready:';
+
+/** A terminal that prints what it is given, once: before it is ready the system would, too. */
 async function newTerminal(client = terminals) {
-  const args = ['-c', 'stty raw -echo; exec cat'];
+  const args = ['-c', `stty raw -echo; printf ${READY}; exec cat`];
   const { terminal, writerId } = await client.createTerminal({ shell: '/bin/sh', args });
-  return { terminalId: terminal?.id ?? '', writerId };
+  const terminalId = terminal?.id ?? '';
+  await until(async () => (await outputOf(terminalId)) === READY, { what: 'the terminal' });
+  return { terminalId, writerId };
 }
 
 /** What a terminal has printed until now. */
@@ -101,7 +106,7 @@ describe('StreamTerminalInput', () => {
     await terminals.writeTerminal(input(4));
     expect(await late).toEqual(['5', '6']);
     expect((await terminals.writeTerminal(input(6))).duplicate).toBe(true);
-    await until(async () => (await outputOf(terminalId)) === '1,2,3,4,5,6,', {
+    await until(async () => (await outputOf(terminalId)) === `${READY}1,2,3,4,5,6,`, {
       what: 'all that was typed, once',
     });
   });

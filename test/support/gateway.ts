@@ -27,6 +27,9 @@ export type GatewayOptions = {
 
 export type GatewayExit = { readonly code: number | null; readonly signal: NodeJS.Signals | null };
 
+/** Names the gateway in one file, where a run made one. Without it gateways start from their sources. */
+export const GATEWAY_VARIABLE = 'COMPUTESDK_TEST_GATEWAY';
+
 type Child = ChildProcessByStdio<null, Readable, Readable>;
 
 /** Starting takes a driver's trial run; on a busy machine that is slow. */
@@ -157,10 +160,11 @@ export class TestGateway implements AsyncDisposable {
   }
 
   async #launch(port: string): Promise<void> {
-    const root = this.#options.root ?? repositoryRoot;
-    const command = [...(this.#options.prefix ?? []), nodePath, 'server/gateway/main.ts'];
+    const { root, prefix = [] } = this.#options;
+    const bundle = root === undefined && process.env[GATEWAY_VARIABLE];
+    const command = [...prefix, nodePath, bundle || 'server/gateway/main.ts'];
     const child: Child = spawn(command[0] ?? nodePath, command.slice(1), {
-      cwd: root,
+      cwd: root ?? repositoryRoot,
       env: this.#environment(port),
       stdio: ['ignore', 'pipe', 'pipe'],
     });
