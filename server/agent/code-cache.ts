@@ -9,7 +9,8 @@ export const CODE_CACHE_NAME = 'agent.cache';
 /** As the first argument: makes the code cache, instead of being an agent. */
 export const MAKE_CODE_CACHE = '--make-code-cache';
 
-const HEADER_BYTES = 64;
+/** Longer than any header: what follows lies in the same place for all. */
+const HEADER_BYTES = 128;
 
 /** The file's content: what V8 made of the bundle, and by what {@link openCodeCache} knows it again. */
 export function sealCodeCache(bundle: Uint8Array, data: Uint8Array): Buffer {
@@ -28,6 +29,6 @@ export function openCodeCache(bundle: Uint8Array, content: Buffer): Buffer | und
 
 function header(bundle: Uint8Array, data: Uint8Array): Buffer {
   const { version, arch } = process;
-  const marks = [version, arch, bundle.length, crc32(bundle), data.length, crc32(data)];
-  return Buffer.from(marks.join(' ').padEnd(HEADER_BYTES).slice(0, HEADER_BYTES));
+  const marks = [bundle.length, crc32(bundle), data.length, crc32(data), arch, version];
+  return Buffer.from(marks.join(' ').padEnd(HEADER_BYTES));
 }

@@ -1,3 +1,5 @@
+// Starts the agent from its bundle, or makes its code cache.
+
 import { chmodSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
@@ -10,8 +12,6 @@ import {
   openCodeCache,
   sealCodeCache,
 } from './code-cache.ts';
-
-/** Starts the agent from its bundle, or makes its code cache. */
 
 const file = join(import.meta.dirname, BUNDLE_NAME);
 const cacheFile = join(import.meta.dirname, CODE_CACHE_NAME);

@@ -13,21 +13,26 @@ import { AGENT_NODE_OPTIONS } from '../agent/config.ts';
 import type { Logger } from '../core/log.ts';
 import type { AgentProgram } from './agent-program.ts';
 
-/** Making it takes about as long as the start of an agent. */
+/** How long making it may take, in milliseconds. It takes about as long as the start of an agent. */
 const MAKE_MS = 20_000;
 
 /**
  * Sees to it that the agent's program has a code cache of this Node.js. Agents start without one as well,
- * only later: where it cannot be made, that is all there is to say.
+ * only later: where it cannot be made, that is all there is to say. Throws when the signal fires.
  */
-export async function ensureCodeCache(program: AgentProgram, logger: Logger): Promise<void> {
+export async function ensureCodeCache(
+  program: AgentProgram,
+  logger: Logger,
+  signal: AbortSignal,
+): Promise<void> {
   const { node, directory } = program;
   try {
     if (await isCurrent(directory)) return;
     // With the same options: V8 takes no cache that was made under others.
     const command = [...AGENT_NODE_OPTIONS, join(directory, PROGRAM_NAME), MAKE_CODE_CACHE];
-    await promisify(execFile)(node, command, { env: {}, timeout: MAKE_MS });
+    await promisify(execFile)(node, command, { env: {}, timeout: MAKE_MS, signal });
   } catch (error) {
+    signal.throwIfAborted();
     const cause = error instanceof Error ? error.message : String(error);
     logger.info('agents start without a code cache, which takes a fifth longer', {
       directory,

@@ -40,7 +40,7 @@ export async function openDriver(
 ): Promise<OpenedDriver> {
   const { name, logger } = options;
   const program = options.program ?? findAgentProgram();
-  if (!options.program) await ensureCodeCache(program, logger);
+  if (!options.program) await ensureCodeCache(program, logger, signal);
   if (name === 'process') return openProcess(program, options, signal);
   try {
     return await openBubblewrap(program, options, signal);

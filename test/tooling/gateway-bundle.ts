@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { build, stop } from 'esbuild';
 import type { TestProject } from 'vitest/node';
@@ -14,7 +14,10 @@ export async function setup({ config }: TestProject): Promise<(() => void) | und
   if (config.watch) return;
   const tests = join(repositoryRoot, 'dist', 'tests');
   mkdirSync(tests, { recursive: true });
-  const directory = mkdtempSync(join(tests, 'run-'));
+  // A run that was killed could not remove its own.
+  for (const name of readdirSync(tests))
+    if (!isAlive(Number(name))) rmSync(join(tests, name), { recursive: true, force: true });
+  const directory = join(tests, `${process.pid}`);
   await build({
     absWorkingDir: repositoryRoot,
     entryPoints: {
@@ -39,4 +42,12 @@ export async function setup({ config }: TestProject): Promise<(() => void) | und
   await stop();
   process.env[GATEWAY_VARIABLE] = join(directory, 'main.mjs');
   return () => rmSync(directory, { recursive: true, force: true });
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
 }

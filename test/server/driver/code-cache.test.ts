@@ -10,6 +10,8 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { MAKE_CODE_CACHE } from '../../../server/agent/code-cache.ts';
+import { AGENT_NODE_OPTIONS } from '../../../server/agent/config.ts';
 import { jsonLogger } from '../../../server/core/log.ts';
 import { type AgentProgram, findAgentProgram } from '../../../server/driver/agent-program.ts';
 import { BubblewrapDriver } from '../../../server/driver/bubblewrap-driver.ts';
@@ -44,7 +46,7 @@ afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
 function ensure(): Promise<void> {
   const logger = jsonLogger({ write: (line) => lines.push(line), now: () => 0, level: 'info' });
-  return ensureCodeCache(program, logger);
+  return ensureCodeCache(program, logger, AbortSignal.timeout(20_000));
 }
 
 /** What an agent that was started says of its code cache. */
@@ -109,6 +111,11 @@ test('where it cannot be made, that is said, and agents start without it', async
   expect(lines.join('')).toContain('agents start without a code cache');
   program = { ...program, node: process.execPath };
   expect(await toldByAgent()).toBe('none');
+});
+
+test('the documentation has the command that makes it', () => {
+  const command = ['node', ...AGENT_NODE_OPTIONS, 'dist/agent/main.mjs', MAKE_CODE_CACHE];
+  expect(readFileSync('docs/drivers.md', 'utf8')).toContain(`\`${command.join(' ')}\``);
 });
 
 function bundle(): string {

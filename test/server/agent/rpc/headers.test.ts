@@ -2,8 +2,12 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Headers as AgentHeaders } from '../../../../server/agent/rpc/headers.ts';
 import { seed } from '../../../support/scale.ts';
+import { timeBound } from '../../../support/time-bound.ts';
 
-/** A few of each, so that names meet again and values go wrong. */
+/**
+ * A few of each, so that names meet again and values go wrong. Not `cookie`, which Node.js joins by
+ * semicolons, against the standard.
+ */
 const name = fc.oneof(
   fc.constantFrom('a', 'A', 'X-Long', 'x-long', 'set-cookie', 'Set-Cookie', '__proto__', 'accept'),
   fc.constantFrom('', ' a', 'a:', 'ä', 'a\n', 'a b', '"'),
@@ -94,11 +98,12 @@ describe('headers of the agent', () => {
     );
   });
 
-  it('take a value of many blanks in a time that grows with it, not with its square', () => {
-    const blanks = ' '.repeat(1_000_000);
+  it('take a value of many blanks in a time that grows with it, not with its square', async () => {
+    const blanks = ' '.repeat(100_000);
     const startedAt = performance.now();
-    expect(new AgentHeaders({ a: `1${blanks}2${blanks}` }).get('a')).toHaveLength(1_000_002);
-    // By an expression it would take minutes.
-    expect(performance.now() - startedAt).toBeLessThan(5_000);
+    expect(new AgentHeaders({ a: `1${blanks}2${blanks}` }).get('a')).toHaveLength(100_002);
+    const tookMs = performance.now() - startedAt;
+    // By an expression it takes many seconds.
+    expect(tookMs).toBeLessThan(await timeBound(100));
   });
 });
