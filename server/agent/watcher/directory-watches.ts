@@ -59,7 +59,7 @@ export class DirectoryWatches {
    */
   async scan(onFound: (path: string, state: EntryState) => void): Promise<void> {
     const { matcher, maxEntries } = this.#options;
-    const before = new Set(this.#watches.keys());
+    const before = new Map(this.#watches);
     this.#isPartial = false;
     this.#watchAboveRoot();
     const root = this.read('');
@@ -68,7 +68,6 @@ export class DirectoryWatches {
     let found = 1;
     let looked = 0;
     for (let path = open.pop(); path !== undefined && !this.#isClosed; path = open.pop()) {
-      before.delete(path);
       for (const name of this.watch(path)) {
         const child = childPath(path, name);
         looked += 1;
@@ -82,7 +81,9 @@ export class DirectoryWatches {
         if (found > maxEntries) throw tooManyEntries(maxEntries);
       }
     }
-    for (const path of before) this.unwatch(path);
+    // Not those of directories that came while this went on: somebody else has watched them.
+    for (const [path, watcher] of before)
+      if (this.#watches.get(path) === watcher) this.unwatch(path);
   }
 
   /** Watches a directory, in place of one of the same path before, and returns the names in it. */
