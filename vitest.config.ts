@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto';
 import { defineConfig } from 'vitest/config';
 import { LongestFirst } from './test/tooling/longest-first.ts';
 
@@ -17,6 +18,9 @@ const WIDE = [
   'test/e2e/preview-*.test.ts',
   'test/tooling/{bench,layers,process-search,promises,proto-index,readme}.test.ts',
 ];
+
+// One for all processes of a run, so that the end of its output can say it.
+process.env['COMPUTESDK_SEED'] ??= String(randomInt(2 ** 31));
 
 const isSoak = process.env['COMPUTESDK_SOAK'] === '1';
 /** The soak runs ten times the counts. */

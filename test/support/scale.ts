@@ -9,7 +9,10 @@ export function scaled(count: number): number {
   return Math.max(1, Math.round(count * factor));
 }
 
-/** The seed of this run: `COMPUTESDK_SEED`, or a new one. It is printed with every report. */
+/**
+ * The seed of this run: `COMPUTESDK_SEED`, which vitest.config.ts draws, or a new one. It is printed
+ * with every report, and at the end of a run that failed.
+ */
 export const seed: number = Number(process.env['COMPUTESDK_SEED'] ?? randomInt(2 ** 31));
 
 /** Numbers that look random and are the same for the same seed. */

@@ -15,7 +15,7 @@ export function closingLine(counts: Counts): string {
 }
 
 /**
- * Ends the output with the counts, and lets nothing be skipped silently: every skipped test is
+ * Ends the output with the counts, after the seed of a run that failed, and lets nothing be skipped silently: every skipped test is
  * named, and fails the run when `CI` is set.
  */
 // biome-ignore lint/style/noDefaultExport: vitest loads a reporter by its default export.
@@ -35,6 +35,8 @@ export default class CountsReporter implements Reporter {
     process.once('exit', () => {
       const isOnlyRunBad = process.exitCode !== 0 && process.exitCode !== undefined;
       const failed = counts.failed === 0 && isOnlyRunBad ? 1 : counts.failed;
+      const seed = process.env['COMPUTESDK_SEED'];
+      if (failed > 0) writeSync(1, `COMPUTESDK_SEED=${seed} repeats what these tests drew.\n`);
       writeSync(1, `${closingLine({ ...counts, failed })}\n`);
     });
   }
