@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { relative } from 'node:path';
 import { areInputsUnchanged, replaceFile, writeInputs } from './made-file.mjs';
@@ -11,6 +12,12 @@ const BUNDLE = inRoot('dist', 'agent', 'agent.cjs');
 const PROGRAM = inRoot('dist', 'agent', 'main.mjs');
 /** Says from which files, and of which time and size, the bundle was made. */
 const INPUTS = inRoot('dist', 'agent', 'inputs.json');
+
+/** Modules of which a few functions are used, and none for the start: they are loaded at the first call. */
+const LATE = {
+  'node:v8': ['setFlagsFromString'],
+  'node:zlib': ['gzip', 'gunzip', 'brotliCompress', 'brotliDecompress', 'crc32'],
+};
 
 /** Marks Node.js's own modules among what the bundle is made from. */
 const BUILTIN = 'builtin';
@@ -32,6 +39,10 @@ const builtins = {
     // A library takes codes of errors from it, when there is one; with it comes all of TLS.
     build.onLoad({ filter: /^node:http2$/, namespace: BUILTIN }, ({ path }) => ({
       contents: `module.exports = { get constants() { return ${take(path)}.constants; } };`,
+    }));
+    build.onLoad({ filter: /^node:(v8|zlib)$/, namespace: BUILTIN }, ({ path }) => ({
+      contents: `const late = (name) => (...parameters) => ${take(path)}[name](...parameters);
+        for (const name of ${JSON.stringify(LATE[path])}) exports[name] = late(name);`,
     }));
     // An object on top of the module: who imports it copies what it has of its own, which is nothing.
     // To copy all of `util` means to load what it loads late.
@@ -84,9 +95,17 @@ export async function buildAgent() {
     plugins: [builtins],
   });
   for (const file of [...result.outputFiles, ...program.outputFiles])
-    replaceFile(file.path, file.contents);
+    replaceFile(file.path, file.path === BUNDLE ? marked(file.contents) : file.contents);
   const inputs = [result, program, worker].flatMap(({ metafile }) => Object.keys(metafile.inputs));
   const files = inputs.filter((input) => !input.startsWith(`${BUILTIN}:`));
   writeInputs(INPUTS, [...new Set(files), 'scripts/setup/agent-bundle.mjs']);
   console.log(`built ${relative(root, BUNDLE)}`);
+}
+
+/** With its checksum in front, by which a bundle and what was made of it are known without reading it all. */
+function marked(contents) {
+  return Buffer.concat([
+    Buffer.from(`/*${createHash('sha256').update(contents).digest('hex')}*/`),
+    contents,
+  ]);
 }

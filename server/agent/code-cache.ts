@@ -1,5 +1,3 @@
-import { crc32 } from 'node:zlib';
-
 /** The program of an agent, in the folder of its files: it starts the bundle. */
 export const PROGRAM_NAME = 'main.mjs';
 /** The bundled agent, beside it. */
@@ -9,26 +7,37 @@ export const CODE_CACHE_NAME = 'agent.cache';
 /** As the first argument: makes the code cache, instead of being an agent. */
 export const MAKE_CODE_CACHE = '--make-code-cache';
 
-/** Longer than any header: what follows lies in the same place for all. */
-const HEADER_BYTES = 128;
+/** Longer than any mark: what follows lies in the same place for all. */
+const MARK_BYTES = 512;
+/** For the checksum, in decimal. */
+const CHECKSUM_BYTES = 16;
+/** As much of a bundle tells it from all others: the build has its checksum in there. */
+const BUNDLE_HEAD_BYTES = 128;
 
-/** The file's content: what V8 made of the bundle, and by what {@link openCodeCache} knows it again. */
-export function sealCodeCache(bundle: Uint8Array, data: Uint8Array): Buffer {
-  return Buffer.concat([header(bundle, data), data]);
+/** A code cache, and what its checksum was when it was made. */
+export type CodeCache = { readonly data: Buffer; readonly checksum: number };
+
+/** The file's content, by which {@link openCodeCache} knows it again. */
+export function sealCodeCache(bundle: Uint8Array, { data, checksum }: CodeCache): Buffer {
+  const end = Buffer.from(String(checksum).padEnd(CHECKSUM_BYTES));
+  return Buffer.concat([mark(bundle, data.length), end, data]);
 }
 
 /**
  * What V8 made of this very bundle in this very Node.js; undefined if it is anything else. V8 itself
- * compares no more of a source than its length, and takes what is broken for whole. Nothing here is a
- * matter of security: who can write the cache can write the bundle.
+ * compares no more of a source than its length. Whether the data is whole, the gateway looks when it
+ * starts: an agent that did would wait for it. Nothing here is a matter of security: who can write the
+ * cache can write the bundle.
  */
-export function openCodeCache(bundle: Uint8Array, content: Buffer): Buffer | undefined {
-  const data = content.subarray(HEADER_BYTES);
-  return content.subarray(0, HEADER_BYTES).equals(header(bundle, data)) ? data : undefined;
+export function openCodeCache(bundle: Uint8Array, content: Buffer): CodeCache | undefined {
+  const data = content.subarray(MARK_BYTES + CHECKSUM_BYTES);
+  if (!content.subarray(0, MARK_BYTES).equals(mark(bundle, data.length))) return;
+  const checksum = content.toString('latin1', MARK_BYTES, MARK_BYTES + CHECKSUM_BYTES);
+  return { data, checksum: Number(checksum) };
 }
 
-function header(bundle: Uint8Array, data: Uint8Array): Buffer {
+function mark(bundle: Uint8Array, dataBytes: number): Buffer {
   const { version, arch } = process;
-  const marks = [bundle.length, crc32(bundle), data.length, crc32(data), arch, version];
-  return Buffer.from(marks.join(' ').padEnd(HEADER_BYTES));
+  const head = Buffer.from(bundle.subarray(0, BUNDLE_HEAD_BYTES)).toString('hex');
+  return Buffer.from([version, arch, dataBytes, bundle.length, head].join(' ').padEnd(MARK_BYTES));
 }

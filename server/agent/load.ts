@@ -5,6 +5,7 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { setFlagsFromString } from 'node:v8';
 import { Script } from 'node:vm';
+import { crc32 } from 'node:zlib';
 import {
   BUNDLE_NAME,
   CODE_CACHE_NAME,
@@ -36,7 +37,7 @@ function start(): void {
 /** Whatever is wrong with it: without it the agent starts as well, only later. */
 function readCache(): Buffer | undefined {
   try {
-    return openCodeCache(bundle, readFileSync(cacheFile));
+    return openCodeCache(bundle, readFileSync(cacheFile))?.data;
   } catch {
     return;
   }
@@ -49,7 +50,8 @@ function makeCache(): void {
   // V8 takes no cache that was made under other flags.
   setFlagsFromString('--lazy');
   const temporary = `${cacheFile}.${process.pid}`;
-  writeFileSync(temporary, sealCodeCache(bundle, script.createCachedData()));
+  const data = script.createCachedData();
+  writeFileSync(temporary, sealCodeCache(bundle, { data, checksum: crc32(data) }));
   // Whatever the umask is, users of boxes must be able to read it.
   chmodSync(temporary, 0o644);
   renameSync(temporary, cacheFile);
@@ -57,7 +59,8 @@ function makeCache(): void {
 
 function compile(cachedData: Buffer | undefined): Script {
   return new Script(
-    `(function (exports, require, module, __filename, __dirname, CODE_CACHE) {${bundle}\n})`,
+    // The build writes ASCII, and so V8 keeps a byte for a character.
+    `(function (exports, require, module, __filename, __dirname, CODE_CACHE) {${bundle.toString('latin1')}\n})`,
     { filename: file, ...(cachedData && { cachedData }) },
   );
 }

@@ -1,35 +1,16 @@
 import { writeSync } from 'node:fs';
 import { createServer } from 'node:http';
-import type { ConnectRouter } from '@connectrpc/connect';
 import { AgentService } from '../../gen/computesdk/agent/v1/agent_service_pb.ts';
-import { SignalService } from '../../gen/computesdk/v1/signal_service_pb.ts';
-import { TerminalService } from '../../gen/computesdk/v1/terminal_service_pb.ts';
-import { WatcherService } from '../../gen/computesdk/v1/watcher_service_pb.ts';
 import { systemClock } from '../core/clock.ts';
 import { jsonLogger } from '../core/log.ts';
 import { rpcHandler } from '../rpc/connect-node.ts';
-import { PROJECT_PATH, parseAgentConfig } from './config.ts';
+import { parseAgentConfig } from './config.ts';
 import { closeInheritedDescriptors } from './descriptors.ts';
 import { keepHeapSmall } from './heap.ts';
 import { Lifecycle } from './lifecycle.ts';
 import { agentService } from './rpc/agent-service.ts';
 import { CallLog } from './rpc/call-log.ts';
-import { connectionValues } from './rpc/connection.ts';
-import { acceptFrameLinks } from './rpc/frame-link.ts';
-import { withTunnels } from './rpc/port-tunnel.ts';
-import { signalService } from './rpc/signal-service.ts';
-import { terminalService } from './rpc/terminal-service.ts';
-import { watcherService } from './rpc/watcher-service.ts';
-import { BoxCommand } from './signal/box-command.ts';
-import { readDiskRoom, readMemoryKills } from './signal/box-health.ts';
-import { PortScanner } from './signal/port-scanner.ts';
-import { SignalHub } from './signal/signal-hub.ts';
-import { socketCounter } from './signal/socket-count.ts';
-import { procOwners } from './signal/socket-owners.ts';
-import { readListeningSockets } from './signal/socket-table.ts';
-import { TerminalRegistry } from './terminal/registry.ts';
-import { WatcherRegistry } from './watcher/registry.ts';
-import { WatchThread } from './watcher/watch-thread.ts';
+import type { SandboxServices } from './sandbox-services.ts';
 
 /** Headers of a request, in bytes. */
 const MAX_HEADER_BYTES = 16 * 1024;
@@ -51,71 +32,27 @@ closeInheritedDescriptors([config.listenFd]);
 const clock = systemClock;
 const logger = jsonLogger({ write: writeLine, now: clock.now, level: config.logLevel });
 const ending = new AbortController();
-const { previousBootIds, projectDirectory } = config;
-const paths = { projectPath: PROJECT_PATH, projectDirectory };
-const ports = new PortScanner({
-  readSockets: readListeningSockets,
-  owners: procOwners(config.processMark),
-  ownsNetwork: config.ownsNetwork,
-});
-const signals = new SignalHub({
-  ...{ clock, logger, bootId: config.bootId },
-  senses: {
-    scan: () => ports.scan(),
-    count: socketCounter(),
-    diskRoom: () => readDiskRoom(config.projectDirectory),
-    memoryKills: readMemoryKills,
-  },
-});
-const command = openCommand();
-const terminals = new TerminalRegistry({
-  clock,
-  onActivity: signals.onActivity,
-  ...{ bootId: config.bootId, previousBootIds },
-  surroundings: {
-    ...paths,
-    environment: environment(),
-  },
-});
-const watchers = new WatcherRegistry({
-  ...{ clock, bootId: config.bootId, previousBootIds, paths },
-  openTree: new WatchThread().open,
-  onFailed: (path) =>
-    signals.raiseError({ message: `the watcher of ${path} failed`, source: 'watcher' }),
-});
+const calls = new CallLog(logger, clock);
 const lifecycle = new Lifecycle({
   clock,
   expiresAt: config.expiresAt,
   graceMs: config.graceMs,
   onEnd: (why) => void end(why),
 });
-/** What clients may call. */
-const routes = (router: ConnectRouter) => {
-  router.service(TerminalService, terminalService(terminals));
-  router.service(SignalService, signalService(signals));
-  router.service(WatcherService, watcherService(watchers));
-};
-const calls = new CallLog(logger, clock);
+let services: Promise<SandboxServices> | undefined;
+const { sandboxId, bootId } = config;
 const handler = rpcHandler({
   routes: (router) => {
-    routes(router);
-    const { sandboxId, bootId } = config;
-    const endPrograms = () => {
-      watchers.close();
-      return terminals.close();
-    };
+    const endPrograms = async () => (await services)?.endPrograms();
     router.service(
       AgentService,
-      agentService({ sandboxId, bootId, clock, lifecycle, endPrograms, exit }),
+      agentService({ sandboxId, bootId, clock, lifecycle, endPrograms, exit, onGreeted }),
     );
   },
   interceptors: [calls.interceptor()],
-  contextValues: connectionValues,
   shutdownSignal: ending.signal,
-  fallback: (_request, response) => {
-    response.statusCode = 404;
-    response.setHeader('Content-Type', 'application/json');
-    response.end('{"code":"unimplemented","message":"there is no such method"}');
+  fallback: (request, response) => {
+    void openServices().then((opened) => opened.handler(request, response));
   },
 });
 const server = createServer(
@@ -126,10 +63,13 @@ const server = createServer(
   },
   handler,
 );
-server.on(
-  'upgrade',
-  withTunnels(acceptFrameLinks({ routes, calls, shutdownSignal: ending.signal, logger })),
-);
+server.on('upgrade', (request, socket, head) => {
+  // Without a listener, an error of a connection would end the process.
+  socket.on('error', () => {});
+  void openServices().then(({ onUpgrade }) => {
+    if (!socket.destroyed) onUpgrade(request, socket, head);
+  });
+});
 
 process.on('SIGTERM', () => void end('SIGTERM'));
 process.on('SIGINT', () => void end('SIGINT'));
@@ -138,16 +78,29 @@ process.on('SIGHUP', () => {});
 server.listen({ fd: config.listenFd }, () => {
   setTimeout(keepHeapSmall, STARTED_MS).unref();
   const codeCache = typeof CODE_CACHE === 'string' ? CODE_CACHE : 'none';
-  logger.info('agent ready', { sandboxId: config.sandboxId, bootId: config.bootId, codeCache });
+  logger.info('agent ready', { sandboxId, bootId, codeCache });
 });
+
+/**
+ * What clients may call. It takes a fifth of the start, and the gateway's greeting needs none of it: it
+ * is loaded after that, while the gateway says that the sandbox runs, or at the first call.
+ */
+function openServices(): Promise<SandboxServices> {
+  services ??= import('./sandbox-services.ts').then(({ openSandboxServices }) =>
+    openSandboxServices({ config, clock, logger, calls, shutdownSignal: ending.signal }),
+  );
+  return services;
+}
+
+function onGreeted(): void {
+  // When the greeting has been written.
+  setImmediate(() => void openServices());
+}
 
 async function end(why: string): Promise<void> {
   logger.info('agent ends', { why });
   lifecycle.close();
-  signals.close();
-  command?.close();
-  watchers.close();
-  await terminals.close();
+  await (await services)?.close();
   exit();
 }
 
@@ -169,29 +122,6 @@ function leave(): void {
   process.kill(process.pid, 'SIGKILL');
   // The first process of a box cannot kill itself.
   process.exit(0);
-}
-
-/** The command in the box is a convenience: whatever keeps it from being made is no reason to fail. */
-function openCommand(): BoxCommand | undefined {
-  const onFailed = (error: unknown) => logger.warn('programs cannot emit signals', { error });
-  try {
-    return BoxCommand.open({
-      homeDirectory: config.homeDirectory,
-      node: process.execPath,
-      emit: (signal) => signals.emitFromBox(signal),
-      ...{ clock, onFailed },
-    });
-  } catch (error) {
-    onFailed(error);
-    return undefined;
-  }
-}
-
-/** The whole environment of programs, before what their terminals add. */
-function environment(): Record<string, string> {
-  const { PATH = '', ...others } = config.shellEnvironment;
-  const paths = command ? [PATH, command.binDirectory] : [PATH];
-  return { ...others, PATH: paths.join(':'), HOME: config.homeDirectory };
 }
 
 /** Where standard error is gone or full, the line is lost rather than the agent. */

@@ -15,6 +15,10 @@ export type AgentProgram = {
   readonly packages: Readonly<Record<string, string>>;
 };
 
+/** The package that terminals are made with. */
+const TERMINALS = 'node-pty';
+type NativeLoader = { readonly loadNativeModule: (name: string) => unknown };
+
 /** Permission bits of users who are neither owner nor in the group. */
 const READ = 0o4;
 const EXECUTE = 0o1;
@@ -30,11 +34,11 @@ export function findAgentProgram(): AgentProgram {
     );
   }
   const require = createRequire(join(root, 'package.json'));
-  const manifest = require.resolve('node-pty/package.json');
+  const manifest = require.resolve(`${TERMINALS}/package.json`);
   return {
     node: realpathSync(process.execPath),
     directory: realpathSync(directory),
-    packages: { 'node-pty': realpathSync(dirname(manifest)) },
+    packages: { [TERMINALS]: realpathSync(dirname(manifest)) },
   };
 }
 
@@ -48,6 +52,27 @@ export async function checkReadable({ node, directory, packages }: AgentProgram)
     throw new DomainError(
       'DRIVER_UNAVAILABLE',
       `boxes have users of their own, and ${path} cannot be read by them; run \`chmod -R o+rX ${files.includes(path) ? directory : path}\``,
+    );
+  }
+}
+
+/**
+ * Throws DRIVER_UNAVAILABLE unless this Node.js, which runs the agents too, can load the native code of
+ * terminals. An agent that could not would end after it was greeted, and take its sandbox with it.
+ */
+export function checkNativeCode({ packages }: AgentProgram): void {
+  const folder = packages[TERMINALS];
+  if (folder === undefined) return;
+  try {
+    const require = createRequire(import.meta.url);
+    const utils: NativeLoader = require(join(folder, 'lib', 'utils.js'));
+    utils.loadNativeModule('pty');
+  } catch (error) {
+    // What follows is a list of files.
+    const [cause] = String(error).split('\n', 1);
+    throw new DomainError(
+      'DRIVER_UNAVAILABLE',
+      `the native code of ${TERMINALS} cannot be loaded here: ${cause}; build it for this system with \`npm rebuild ${TERMINALS} --build-from-source\`, which needs Python, make and a C++ compiler`,
     );
   }
 }

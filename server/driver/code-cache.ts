@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { crc32 } from 'node:zlib';
 import {
   BUNDLE_NAME,
   CODE_CACHE_NAME,
@@ -43,6 +44,7 @@ export async function ensureCodeCache(
 
 async function isCurrent(directory: string): Promise<boolean> {
   const bundle = await readFile(join(directory, BUNDLE_NAME));
-  const cache = await readFile(join(directory, CODE_CACHE_NAME)).catch(() => undefined);
-  return cache !== undefined && openCodeCache(bundle, cache) !== undefined;
+  const content = await readFile(join(directory, CODE_CACHE_NAME)).catch(() => undefined);
+  const cache = content && openCodeCache(bundle, content);
+  return cache !== undefined && cache.checksum === crc32(cache.data);
 }

@@ -1,6 +1,6 @@
 import { DomainError } from '../core/domain-error.ts';
 import type { Logger } from '../core/log.ts';
-import { type AgentProgram, findAgentProgram } from './agent-program.ts';
+import { type AgentProgram, checkNativeCode, findAgentProgram } from './agent-program.ts';
 import { BubblewrapDriver } from './bubblewrap-driver.ts';
 import { ensureCodeCache } from './code-cache.ts';
 import type { Driver, Egress } from './driver.ts';
@@ -40,6 +40,7 @@ export async function openDriver(
 ): Promise<OpenedDriver> {
   const { name, logger } = options;
   const program = options.program ?? findAgentProgram();
+  checkNativeCode(program);
   if (!options.program) await ensureCodeCache(program, logger, signal);
   if (name === 'process') return openProcess(program, options, signal);
   try {

@@ -47,7 +47,7 @@ beforeAll(async () => {
   copy.mutate({
     file: 'server/agent/main.ts',
     from: "import { systemClock } from '../core/clock.ts';",
-    to: "import { hostile, hostileLinks } from '../../test/support/hostile-agent.ts';\nimport { systemClock } from '../core/clock.ts';",
+    to: "import { hostile } from '../../test/support/hostile-agent.ts';\nimport { systemClock } from '../core/clock.ts';",
   });
   copy.mutate({
     file: 'server/agent/main.ts',
@@ -55,9 +55,9 @@ beforeAll(async () => {
     to: 'keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,\n  },\n  hostile(handler),',
   });
   copy.mutate({
-    file: 'server/agent/main.ts',
-    from: 'acceptFrameLinks({ routes, calls, shutdownSignal: ending.signal, logger })',
-    to: 'hostileLinks()',
+    file: 'server/agent/sandbox-services.ts',
+    from: "import { acceptFrameLinks } from './rpc/frame-link.ts';",
+    to: "import { hostileLinks as acceptFrameLinks } from '../../test/support/hostile-agent.ts';",
   });
   await copy.buildAgent();
   gateway = await TestGateway.start({ root: copy.root });

@@ -16,6 +16,8 @@ export type AgentServiceOptions = {
   readonly endPrograms: () => Promise<void>;
   /** Ends the agent, once the calls that run were answered. */
   readonly exit: () => void;
+  /** Called each time a gateway was sent the greeting. */
+  readonly onGreeted: () => void;
 };
 
 const KEEP_ALIVE_MS = 5000;
@@ -38,7 +40,7 @@ export function agentService(options: AgentServiceOptions): ServiceImpl<typeof A
 }
 
 async function* supervise(
-  { sandboxId, bootId, clock, lifecycle }: AgentServiceOptions,
+  { sandboxId, bootId, clock, lifecycle, onGreeted }: AgentServiceOptions,
   { signal }: HandlerContext,
 ) {
   const leave = lifecycle.greet();
@@ -46,6 +48,7 @@ async function* supervise(
   try {
     const hello = { sandboxId, bootId, protocolVersion: AGENT_PROTOCOL_VERSION };
     yield { event: { case: 'hello', value: hello } } as const;
+    onGreeted();
     while (!signal.aborted) {
       await pause(clock, signal);
       if (!signal.aborted) yield { event: { case: 'keepAlive', value: {} } } as const;

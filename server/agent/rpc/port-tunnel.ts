@@ -8,7 +8,8 @@ import { listeningAddresses } from '../port/listening-addresses.ts';
 const ACCEPT_MS = 10_000;
 const ACCEPTED = `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ${TUNNEL_PROTOCOL}\r\n\r\n`;
 
-type AcceptUpgrade = (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
+/** Takes a connection that asks for another protocol than HTTP. */
+export type AcceptUpgrade = (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
 
 /**
  * Joins connections of the gateway that ask for it to a port of this box: bytes both ways, each

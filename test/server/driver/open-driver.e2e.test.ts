@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { chmodSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, cpSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { promisify } from 'node:util';
@@ -69,6 +69,18 @@ describe('openDriver', () => {
     const broken = { ...program, node: '/bin/false' };
     await expect(open({ name: 'process', program: broken })).rejects.toMatchObject({
       reason: 'DRIVER_UNAVAILABLE',
+    });
+  });
+
+  test('refuses a system that the native code of terminals was not built for', async () => {
+    const folder = join(directory, 'node-pty');
+    cpSync(join(repositoryRoot, 'node_modules', 'node-pty', 'lib'), join(folder, 'lib'), {
+      recursive: true,
+    });
+    const strange = { ...program, packages: { 'node-pty': folder } };
+    await expect(open({ name: 'process', program: strange })).rejects.toMatchObject({
+      reason: 'DRIVER_UNAVAILABLE',
+      message: expect.stringMatching(/pty\.node.*`npm rebuild node-pty --build-from-source`/),
     });
   });
 
