@@ -3,7 +3,7 @@ import type { TransportKind } from '../../client/connection/sandbox-transport.ts
 import { newSandbox, terminalClient } from './clients.ts';
 import type { TestGateway } from './gateway.ts';
 import { KnownOutput } from './known-output.ts';
-import { readProcess, residentBytes } from './processes.ts';
+import { anonymousBytes, readProcess } from './processes.ts';
 import { RawViewer, type RawViewerOptions } from './raw-viewer.ts';
 import { report } from './report.ts';
 import { seed } from './scale.ts';
@@ -90,11 +90,11 @@ export function expectAll(viewer: RawViewer): void {
 
 /** Samples a process's memory; `stop` returns by how much it was above its start at most. */
 function watchMemory(pid: number): { stop(): number } {
-  const start = residentBytes(pid);
+  const start = anonymousBytes(pid);
   let most = start;
   const timer = setInterval(() => {
     // A test that failed ends its agent without a word to us.
-    if (readProcess(pid)) most = Math.max(most, residentBytes(pid));
+    if (readProcess(pid)) most = Math.max(most, anonymousBytes(pid));
     else clearInterval(timer);
   }, 50);
   timer.unref();
