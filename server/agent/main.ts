@@ -52,7 +52,10 @@ const handler = rpcHandler({
   interceptors: [calls.interceptor()],
   shutdownSignal: ending.signal,
   fallback: (request, response) => {
-    void openServices().then((opened) => opened.handler(request, response));
+    void openServices().then((opened) => {
+      // Who left meanwhile is not noticed by the handler any more.
+      if (!request.socket.destroyed) opened.handler(request, response);
+    });
   },
 });
 const server = createServer(
