@@ -13,7 +13,7 @@ const PROGRAM = inRoot('dist', 'agent', 'main.mjs');
 /** Says from which files, and of which time and size, the bundle was made. */
 const INPUTS = inRoot('dist', 'agent', 'inputs.json');
 
-/** Modules of which a few functions are used, and none for the start: they are loaded at the first call. */
+/** Modules of which these functions alone are used, and none for the start: they are loaded at the first call. */
 const LATE = {
   'node:v8': ['setFlagsFromString'],
   'node:zlib': ['gzip', 'gunzip', 'brotliCompress', 'brotliDecompress', 'crc32'],
@@ -40,7 +40,8 @@ const builtins = {
     build.onLoad({ filter: /^node:http2$/, namespace: BUILTIN }, ({ path }) => ({
       contents: `module.exports = { get constants() { return ${take(path)}.constants; } };`,
     }));
-    build.onLoad({ filter: /^node:(v8|zlib)$/, namespace: BUILTIN }, ({ path }) => ({
+    const late = new RegExp(`^(${Object.keys(LATE).join('|')})$`);
+    build.onLoad({ filter: late, namespace: BUILTIN }, ({ path }) => ({
       contents: `const late = (name) => (...parameters) => ${take(path)}[name](...parameters);
         for (const name of ${JSON.stringify(LATE[path])}) exports[name] = late(name);`,
     }));
