@@ -1,17 +1,22 @@
-/** The program of an agent, in the folder of its files: it starts the bundle. */
-export const PROGRAM_NAME = 'main.mjs';
-/** The bundled agent, beside it. */
-export const BUNDLE_NAME = 'agent.cjs';
-/** What V8 made of the bundle before, beside it: agents start in four fifths of the time. May be missing. */
-export const CODE_CACHE_NAME = 'agent.cache';
+/** The program of an agent, in the folder of its files: it starts the bundles. */
+export const PROGRAM_NAME = 'main.cjs';
+/** The bundled agent, beside it. It begins with the first; that loads the others when it needs them. */
+export const BUNDLE_NAMES = ['agent.cjs', 'chunk.cjs', 'sandbox-services.cjs'] as const;
 /** As the first argument: makes the code cache, instead of being an agent. */
 export const MAKE_CODE_CACHE = '--make-code-cache';
+
+/** Of what V8 made of a bundle before, beside it: agents start in four fifths of the time. May be missing. */
+export function cacheName(bundleName: string): string {
+  return bundleName.replace(/\.cjs$/, '.cache');
+}
 
 /** Longer than any mark: what follows lies in the same place for all. */
 const MARK_BYTES = 512;
 /** For the checksum, in decimal. */
 const CHECKSUM_BYTES = 16;
-/** As much of a bundle tells it from all others: the build has its checksum in there. */
+/** A bundle begins with the checksum of its build, as a comment. */
+const BUILD_BYTES = 68;
+/** As much of a bundle tells it from those of other builds. */
 const BUNDLE_HEAD_BYTES = 128;
 
 /** A code cache, and what its checksum was when it was made. */
@@ -34,6 +39,11 @@ export function openCodeCache(bundle: Uint8Array, content: Buffer): CodeCache | 
   if (!content.subarray(0, MARK_BYTES).equals(mark(bundle, data.length))) return;
   const checksum = content.toString('latin1', MARK_BYTES, MARK_BYTES + CHECKSUM_BYTES);
   return { data, checksum: Number(checksum) };
+}
+
+/** Whether two bundles were made together. */
+export function isSameBuild(one: Buffer, other: Buffer): boolean {
+  return one.subarray(0, BUILD_BYTES).equals(other.subarray(0, BUILD_BYTES));
 }
 
 function mark(bundle: Uint8Array, dataBytes: number): Buffer {

@@ -5,7 +5,6 @@ import { systemClock } from '../core/clock.ts';
 import { jsonLogger } from '../core/log.ts';
 import { rpcHandler } from '../rpc/connect-node.ts';
 import { parseAgentConfig } from './config.ts';
-import { closeInheritedDescriptors } from './descriptors.ts';
 import { keepHeapSmall } from './heap.ts';
 import { Lifecycle } from './lifecycle.ts';
 import { agentService } from './rpc/agent-service.ts';
@@ -23,11 +22,10 @@ const STARTED_MS = 200;
 /** How long calls may take to end before the agent goes. */
 const EXIT_MS = 1000;
 
-/** Whether the bundle was loaded with its code cache. Set by the program that loads it. */
-declare const CODE_CACHE: string | undefined;
+/** Whether all bundles so far were loaded with their code caches. Set by the program that loads them. */
+declare const CODE_CACHE: (() => 'used' | 'none') | undefined;
 
 const config = parseAgentConfig(process.argv[2] ?? '');
-closeInheritedDescriptors([config.listenFd]);
 
 const clock = systemClock;
 const logger = jsonLogger({ write: writeLine, now: clock.now, level: config.logLevel });
@@ -78,11 +76,8 @@ process.on('SIGTERM', () => void end('SIGTERM'));
 process.on('SIGINT', () => void end('SIGINT'));
 // The gateway's terminal is not this process's concern, and its going must not end programs.
 process.on('SIGHUP', () => {});
-server.listen({ fd: config.listenFd }, () => {
-  setTimeout(keepHeapSmall, STARTED_MS).unref();
-  const codeCache = typeof CODE_CACHE === 'string' ? CODE_CACHE : 'none';
-  logger.info('agent ready', { sandboxId, bootId, codeCache });
-});
+server.listen({ fd: config.listenFd });
+setTimeout(onStarted, STARTED_MS).unref();
 
 /**
  * What clients may call. It takes a seventh of the start, and the gateway's greeting needs none of it: it
@@ -93,6 +88,12 @@ function openServices(): Promise<SandboxServices> {
     openSandboxServices({ config, clock, logger, calls, shutdownSignal: ending.signal }),
   );
   return services;
+}
+
+function onStarted(): void {
+  keepHeapSmall();
+  const codeCache = typeof CODE_CACHE === 'function' ? CODE_CACHE() : 'none';
+  logger.info('agent started', { sandboxId, bootId, codeCache });
 }
 
 function onGreeted(): void {

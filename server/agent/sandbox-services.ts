@@ -6,6 +6,7 @@ import type { Clock } from '../core/clock.ts';
 import type { Logger } from '../core/log.ts';
 import { type HttpHandler, rpcHandler } from '../rpc/connect-node.ts';
 import { type AgentConfig, PROJECT_PATH } from './config.ts';
+import { closeInheritedDescriptors } from './descriptors.ts';
 import type { CallLog } from './rpc/call-log.ts';
 import { connectionValues } from './rpc/connection.ts';
 import { acceptFrameLinks } from './rpc/frame-link.ts';
@@ -48,6 +49,7 @@ export type SandboxServicesOptions = {
 export function openSandboxServices(options: SandboxServicesOptions): SandboxServices {
   const { config, clock, logger, calls, shutdownSignal } = options;
   const { bootId, previousBootIds, projectDirectory } = config;
+  closeInheritedDescriptors([config.listenFd]);
   const paths = { projectPath: PROJECT_PATH, projectDirectory };
   const signals = openSignals(options);
   const command = openCommand(options, signals);

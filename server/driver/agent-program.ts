@@ -2,14 +2,14 @@ import { existsSync, readFileSync, realpathSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
-import { BUNDLE_NAME, PROGRAM_NAME } from '../agent/code-cache.ts';
+import { BUNDLE_NAMES, PROGRAM_NAME } from '../agent/code-cache.ts';
 import { DomainError } from '../core/domain-error.ts';
 
 /** The files that an agent runs from. */
 export type AgentProgram = {
   /** The node binary. */
   readonly node: string;
-  /** Folder with the agent's program, `main.mjs`, and what that reads. */
+  /** Folder with the agent's program, `main.cjs`, and what that reads. */
   readonly directory: string;
   /** Folders of the packages that are not in the bundle (they hold native code), by package name. */
   readonly packages: Readonly<Record<string, string>>;
@@ -44,7 +44,9 @@ export function findAgentProgram(): AgentProgram {
 
 /** Throws DRIVER_UNAVAILABLE unless every user may read the program, as a box of its own uid must. */
 export async function checkReadable({ node, directory, packages }: AgentProgram): Promise<void> {
-  const files = [PROGRAM_NAME, BUNDLE_NAME].map((name) => join(directory, name)).filter(existsSync);
+  const files = [PROGRAM_NAME, ...BUNDLE_NAMES]
+    .map((name) => join(directory, name))
+    .filter(existsSync);
   for (const path of [node, directory, ...files, ...Object.values(packages)]) {
     const entry = await stat(path);
     const needed = entry.isFile() && path !== node ? READ : READ | EXECUTE;

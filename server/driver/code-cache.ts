@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { crc32 } from 'node:zlib';
 import {
-  BUNDLE_NAME,
-  CODE_CACHE_NAME,
+  BUNDLE_NAMES,
+  cacheName,
   MAKE_CODE_CACHE,
   openCodeCache,
   PROGRAM_NAME,
@@ -28,7 +28,7 @@ export async function ensureCodeCache(
 ): Promise<void> {
   const { node, directory } = program;
   try {
-    if (await isCurrent(directory)) return;
+    if (await areCurrent(directory)) return;
     // With the same options: V8 takes no cache that was made under others.
     const command = [...AGENT_NODE_OPTIONS, join(directory, PROGRAM_NAME), MAKE_CODE_CACHE];
     await promisify(execFile)(node, command, { env: {}, timeout: MAKE_MS, signal });
@@ -42,9 +42,12 @@ export async function ensureCodeCache(
   }
 }
 
-async function isCurrent(directory: string): Promise<boolean> {
-  const bundle = await readFile(join(directory, BUNDLE_NAME));
-  const content = await readFile(join(directory, CODE_CACHE_NAME)).catch(() => undefined);
-  const cache = content && openCodeCache(bundle, content);
-  return cache !== undefined && cache.checksum === crc32(cache.data);
+async function areCurrent(directory: string): Promise<boolean> {
+  const current = BUNDLE_NAMES.map(async (name) => {
+    const bundle = await readFile(join(directory, name));
+    const content = await readFile(join(directory, cacheName(name))).catch(() => undefined);
+    const cache = content && openCodeCache(bundle, content);
+    return cache !== undefined && cache.checksum === crc32(cache.data);
+  });
+  return (await Promise.all(current)).every(Boolean);
 }

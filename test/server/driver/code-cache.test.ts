@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import {
   chmodSync,
   cpSync,
@@ -7,10 +8,16 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs';
+import { get } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { MAKE_CODE_CACHE } from '../../../server/agent/code-cache.ts';
+import {
+  BUNDLE_NAMES,
+  cacheName,
+  MAKE_CODE_CACHE,
+  PROGRAM_NAME,
+} from '../../../server/agent/code-cache.ts';
 import { AGENT_NODE_OPTIONS } from '../../../server/agent/config.ts';
 import { jsonLogger } from '../../../server/core/log.ts';
 import { type AgentProgram, findAgentProgram } from '../../../server/driver/agent-program.ts';
@@ -27,19 +34,19 @@ const hasBoxes = await canBox('none');
 let folder: string;
 let program: AgentProgram;
 let lines: string[];
-let cache: string;
+let caches: string[];
 
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'code-cache-'));
   const installed = findAgentProgram();
   const directory = join(folder, 'dist', 'agent');
-  for (const name of ['main.mjs', 'agent.cjs'])
+  for (const name of [PROGRAM_NAME, ...BUNDLE_NAMES])
     cpSync(join(installed.directory, name), join(directory, name));
   // Where Node.js looks for the packages that are not in the bundle.
   for (const [name, root] of Object.entries(installed.packages))
     cpSync(root, join(folder, 'node_modules', name), { recursive: true });
   program = { ...installed, directory };
-  cache = join(directory, 'agent.cache');
+  caches = BUNDLE_NAMES.map(cacheOf);
   lines = [];
 });
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
@@ -53,15 +60,20 @@ function ensure(): Promise<void> {
 async function toldByAgent(driver: Driver = new ProcessDriver({ program })): Promise<unknown> {
   const bench = await BoxBench.open(driver);
   try {
-    const { spec } = await bench.start({ egress: driver.isolated ? 'none' : 'host' });
-    const ready = await until(
+    const { spec, endpoint } = await bench.start({ egress: driver.isolated ? 'none' : 'host' });
+    const log = () => readFileSync(join(spec.directory, 'agent.log'), 'utf8');
+    // The services are loaded at the first call.
+    await once(get({ ...endpoint, agent: false }), 'response').catch(() => {
+      throw new Error(log());
+    });
+    const started = await until(
       () =>
-        readFileSync(join(spec.directory, 'agent.log'), 'utf8')
+        log()
           .split('\n')
-          .find((line) => line.includes('agent ready')),
-      { what: 'the agent to be ready' },
+          .find((line) => line.includes('agent started')),
+      { what: 'the agent to have started' },
     );
-    return JSON.parse(ready).codeCache;
+    return JSON.parse(started).codeCache;
   } finally {
     await bench.close();
     driver.close();
@@ -71,7 +83,7 @@ async function toldByAgent(driver: Driver = new ProcessDriver({ program })): Pro
 test('a code cache that is missing is made, readable for users of boxes, and used', async () => {
   expect(await toldByAgent()).toBe('none');
   await ensure();
-  expect(statSync(cache).mode & 0o777).toBe(0o644);
+  expect(caches.map((cache) => statSync(cache).mode & 0o777)).toEqual(caches.map(() => 0o644));
   expect(await toldByAgent()).toBe('used');
   expect(lines).toEqual([]);
 });
@@ -84,18 +96,19 @@ test.runIf(hasBoxes)('it is used in a box', async () => {
 
 test('one that is current is not made again', async () => {
   await ensure();
-  const { ino, mtimeMs } = statSync(cache);
+  const made = caches.map((cache) => statSync(cache));
   await ensure();
-  expect(statSync(cache)).toMatchObject({ ino, mtimeMs });
+  expect(caches.map((cache) => statSync(cache))).toMatchObject(
+    made.map(({ ino, mtimeMs }) => ({ ino, mtimeMs })),
+  );
 });
 
 test.each([
   ['of another bundle', () => writeFileSync(bundle(), `${readFileSync(bundle())} `)],
-  // V8 itself looks at the length of the source only.
-  ['of another bundle of the same length', () => swap(bundle(), '"use strict"', "'use strict'")],
-  ['of another Node.js', () => swap(cache, process.version, process.version.replace(/\d/, '9'))],
-  ['that is not whole', () => writeFileSync(cache, readFileSync(cache).subarray(0, -1))],
-  ['that is empty', () => writeFileSync(cache, '')],
+  ['of another Node.js', () => swap(cacheOf('agent.cjs'), process.version, newerVersion())],
+  ['that is not whole', () => writeFileSync(cache(), readFileSync(cache()).subarray(0, -1))],
+  ['that is empty', () => writeFileSync(cache(), '')],
+  ['of what users need that is missing', () => rmSync(cacheOf('sandbox-services.cjs'))],
 ])('one %s is not used, and is replaced', async (_name, change) => {
   await ensure();
   change();
@@ -104,13 +117,27 @@ test.each([
   expect(await toldByAgent()).toBe('used');
 });
 
-test('one with a byte that changed is replaced', async () => {
+test.each(BUNDLE_NAMES)('one of %s with a byte that changed is replaced', async (name) => {
   await ensure();
-  flip(cache, 100_000);
-  const broken = readFileSync(cache);
+  flip(cacheOf(name), 10_000);
+  const broken = readFileSync(cacheOf(name));
   await ensure();
-  expect(readFileSync(cache).equals(broken)).toBe(false);
+  expect(readFileSync(cacheOf(name)).equals(broken)).toBe(false);
   expect(await toldByAgent()).toBe('used');
+});
+
+test('one of another build of the same length is not used, and is replaced', async () => {
+  await ensure();
+  // V8 itself looks at the length of the source only.
+  for (const name of BUNDLE_NAMES) swap(join(program.directory, name), /^\/\*./, '/*x');
+  expect(await toldByAgent()).toBe('none');
+  await ensure();
+  expect(await toldByAgent()).toBe('used');
+});
+
+test('an agent does not go on with a bundle of another build', async () => {
+  swap(join(program.directory, 'sandbox-services.cjs'), /^\/\*./, '/*x');
+  await expect(toldByAgent()).rejects.toThrow('is of another build');
 });
 
 test('where it cannot be made, that is said, and agents start without it', async () => {
@@ -122,15 +149,27 @@ test('where it cannot be made, that is said, and agents start without it', async
 });
 
 test('the documentation has the command that makes it', () => {
-  const command = ['node', ...AGENT_NODE_OPTIONS, 'dist/agent/main.mjs', MAKE_CODE_CACHE];
+  const command = ['node', ...AGENT_NODE_OPTIONS, `dist/agent/${PROGRAM_NAME}`, MAKE_CODE_CACHE];
   expect(readFileSync('docs/drivers.md', 'utf8')).toContain(`\`${command.join(' ')}\``);
 });
 
 function bundle(): string {
-  return join(program.directory, 'agent.cjs');
+  return join(program.directory, 'chunk.cjs');
 }
 
-function swap(file: string, from: string, to: string): void {
+function cache(): string {
+  return cacheOf('chunk.cjs');
+}
+
+function cacheOf(name: (typeof BUNDLE_NAMES)[number]): string {
+  return join(program.directory, cacheName(name));
+}
+
+function newerVersion(): string {
+  return process.version.replace(/\d/, '9');
+}
+
+function swap(file: string, from: string | RegExp, to: string): void {
   const content = readFileSync(file, 'latin1');
   const changed = content.replace(from, to);
   expect(changed).not.toBe(content);
