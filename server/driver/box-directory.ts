@@ -1,5 +1,6 @@
-import { chown, lstat, mkdir, realpath } from 'node:fs/promises';
+import { chown, lstat, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { inParallel } from '../core/in-parallel.ts';
 
 /** The folders of a box that its programs write to, without symlinks in their paths. */
 export type BoxFolders = {
@@ -8,23 +9,21 @@ export type BoxFolders = {
   readonly home: string;
 };
 
-/**
- * Makes `project/` and `home/` in a sandbox's directory, and gives them to the box's user.
- * What exists is kept; the directory itself must exist.
- */
-export async function prepareFolders(
-  directory: string,
-  uid: number | undefined,
-): Promise<BoxFolders> {
-  const root = await realpath(directory);
-  const folders = { project: join(root, 'project'), home: join(root, 'home') };
-  for (const path of Object.values(folders)) {
-    await mkdir(path, { mode: 0o700 }).catch(ignoreExisting);
-    const entry = await lstat(path);
-    if (!entry.isDirectory()) throw new Error(`${path} is not a directory`);
-    if (uid !== undefined && entry.uid !== uid) await chown(path, uid, uid);
-  }
-  return folders;
+/** Where the folders of a box are. The sandbox's directory is named without symlinks. */
+export function boxFolders(directory: string): BoxFolders {
+  return { project: join(directory, 'project'), home: join(directory, 'home') };
+}
+
+/** Makes the folders of a box, and gives them to its user. What exists is kept. */
+export async function prepareFolders(folders: BoxFolders, uid: number | undefined): Promise<void> {
+  await inParallel(
+    Object.values(folders).map(async (path) => {
+      await mkdir(path, { mode: 0o700 }).catch(ignoreExisting);
+      const entry = await lstat(path);
+      if (!entry.isDirectory()) throw new Error(`${path} is not a directory`);
+      if (uid !== undefined && entry.uid !== uid) await chown(path, uid, uid);
+    }),
+  );
 }
 
 function ignoreExisting(error: unknown): void {

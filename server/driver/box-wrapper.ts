@@ -1,4 +1,5 @@
 import { existsSync, realpathSync } from 'node:fs';
+import { basename, dirname } from 'node:path';
 import type { BoxMount } from './bubblewrap-arguments.ts';
 
 /** Descriptor on which the wrapper says that the network namespace is there. */
@@ -7,9 +8,8 @@ export const NETWORK_READY_FD = 5;
 export type WrapperOptions = {
   /** Host uid and gid of the box. Present exactly when this process is root. */
   readonly uid?: number;
-  /** Folder that the mounts' roots appear in, since the box's user may not reach them where they are. */
-  readonly stage?: string;
-  readonly mounts: readonly BoxMount[];
+  /** File with the {@link stageTable}, if the box has a stage. */
+  readonly stageTable?: string;
   /** Addresses that a network namespace of its own must not reach. Absent: no own namespace is made here. */
   readonly unreachable?: readonly string[];
   /** Hard limit of open files of this process. */
@@ -25,25 +25,16 @@ const MAX_OPEN_FILES = 65_536;
 const STAGES = ['/mnt', '/media', '/srv', '/tmp'];
 
 /**
- * Runs before bubblewrap, in a mount namespace (and a network namespace) of its own. Arguments: the
- * stage or nothing, the names of folders and of files to mount there, the table of these mounts (one
- * mount program for all, since each costs 2 ms), the batch for `ip` or nothing, the command. The network
- * is made beside the mounts.
+ * Runs before bubblewrap, in a mount namespace (and a network namespace) of its own. Arguments: the file
+ * with the table of the stage or nothing, the batch for `ip` or nothing, the command. The network is made
+ * beside the mounts; all of these are made by one program, since each costs 2 ms.
  */
 const SCRIPT = `
-stage=$1; folders=$2; files=$3; table=$4; routes=$5; shift 5
+table=$1; routes=$2; shift 2
 if [ -n "$routes" ]; then
   { printf '%s' "$routes" | ip -batch -; echo ready >&${NETWORK_READY_FD}; } &
 fi
-if [ -n "$stage" ]; then
-  mount -n -t tmpfs -o mode=755,size=256k computesdk "$stage"
-  cd "$stage"
-  mkdir $folders
-  for file in $files; do : >"$file"; done
-  printf '%s' "$table" >table
-  mount -n -a -T table
-  cd /
-fi
+if [ -n "$table" ]; then mount -n -a -T "$table"; fi
 if [ -n "$routes" ]; then wait "$!"; fi
 exec ${NETWORK_READY_FD}>&-
 exec "$@"
@@ -60,15 +51,29 @@ export function chooseStage(mounts: readonly BoxMount[]): string {
 }
 
 /** The mounts as bubblewrap finds them: in the stage. */
-export function stagedMounts(mounts: readonly BoxMount[], stage: string | undefined): BoxMount[] {
-  if (stage === undefined) return [...mounts];
-  const roots = uniqueRoots(mounts);
-  return mounts.map((mount) => ({ ...mount, root: `${stage}/${roots.indexOf(mount.root)}` }));
+export function stagedMounts(mounts: readonly BoxMount[], stage: string): BoxMount[] {
+  return mounts.map((mount, index) => {
+    const folder = `${stage}/${index}`;
+    return { ...mount, root: mount.isFile ? `${folder}/${basename(mount.root)}` : folder };
+  });
+}
+
+/**
+ * The table of mounts (fstab) that makes the stage: a folder that the mounts' roots appear in, since the
+ * box's user may not reach them where they are. For a file its folder is there, as only a program could
+ * make the file to mount it on, and all that is mounted in that: the file may be.
+ */
+export function stageTable(mounts: readonly BoxMount[], stage: string): string {
+  const lines = mounts.map(({ root, isFile }, index) => {
+    const [folder, kind] = isFile ? [dirname(root), 'rbind'] : [root, 'bind'];
+    return `${inTable(folder)} ${stage}/${index} none ${kind},X-mount.mkdir 0 0\n`;
+  });
+  return `computesdk ${stage} tmpfs mode=755,size=256k 0 0\n${lines.join('')}`;
 }
 
 /** The whole command line that starts `command` (bubblewrap), program name first. */
 export function wrap(command: readonly string[], options: WrapperOptions): string[] {
-  const { uid, stage, unreachable } = options;
+  const { uid, stageTable, unreachable } = options;
   const limits = [
     ...['prlimit', '--core=0', `--nofile=${Math.min(options.openFiles, MAX_OPEN_FILES)}`],
     ...(uid === undefined ? [] : [`--nproc=${MAX_PROCESSES}`]),
@@ -88,35 +93,24 @@ export function wrap(command: readonly string[], options: WrapperOptions): strin
           '--',
         ];
   const run = [...limits, ...identity, ...command];
-  if (stage === undefined && unreachable === undefined) return run;
+  if (stageTable === undefined && unreachable === undefined) return run;
   return [
     ...unshare(options),
-    ...['/bin/sh', '-ec', SCRIPT, 'sh', stage ?? '', ...stageTable(options)],
+    ...['/bin/sh', '-ec', SCRIPT, 'sh', stageTable ?? ''],
     unreachable === undefined ? '' : networkBatch(unreachable),
     ...run,
   ];
 }
 
-function unshare({ uid, stage, unreachable }: WrapperOptions): string[] {
+function unshare({ uid, stageTable, unreachable }: WrapperOptions): string[] {
   return [
     'unshare',
     // Who is not root needs to be it in a namespace of his own to make the others.
     ...(uid === undefined ? ['--user', '--map-root-user'] : []),
-    ...(stage === undefined ? [] : ['--mount', '--propagation', 'private']),
+    ...(stageTable === undefined ? [] : ['--mount', '--propagation', 'private']),
     ...(unreachable === undefined ? [] : ['--net']),
     '--',
   ];
-}
-
-/** The arguments of the script that say what is mounted in the stage: folders, files, and their table. */
-function stageTable({ stage, mounts }: WrapperOptions): [string, string, string] {
-  if (stage === undefined) return ['', '', ''];
-  const roots = uniqueRoots(mounts);
-  const files = new Set(mounts.filter(({ isFile }) => isFile).map(({ root }) => root));
-  const names = (wanted: boolean) =>
-    roots.flatMap((root, index) => (files.has(root) === wanted ? [index] : [])).join(' ');
-  const table = roots.map((root, index) => `${inTable(root)} ${stage}/${index} none bind 0 0\n`);
-  return [names(false), names(true), table.join('')];
 }
 
 /** Spells a path for a table of mounts (fstab), where blanks divide. */
@@ -130,8 +124,4 @@ function inTable(path: string): string {
 function networkBatch(unreachable: readonly string[]): string {
   const routes = unreachable.map((address) => `route add blackhole ${address}\n`);
   return `link set lo up\n${routes.join('')}`;
-}
-
-function uniqueRoots(mounts: readonly BoxMount[]): string[] {
-  return [...new Set(mounts.map(({ root }) => root))];
 }

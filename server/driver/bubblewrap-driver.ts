@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { readFile, realpath } from 'node:fs/promises';
+import { readFile, realpath, writeFile } from 'node:fs/promises';
 import type { Socket } from 'node:net';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
@@ -7,9 +7,10 @@ import { promisify } from 'node:util';
 import { AGENT_NODE_OPTIONS, type AgentConfig, PROJECT_PATH } from '../agent/config.ts';
 import { untilAborted } from '../core/abort.ts';
 import { DomainError } from '../core/domain-error.ts';
+import { inParallel } from '../core/in-parallel.ts';
 import { type AgentProgram, checkReadable } from './agent-program.ts';
 import { AgentSockets } from './agent-socket.ts';
-import { prepareFolders } from './box-directory.ts';
+import { boxFolders, prepareFolders } from './box-directory.ts';
 import {
   boxMarker,
   captureHandle,
@@ -18,7 +19,7 @@ import {
   MARKER_VARIABLE,
 } from './box-handle.ts';
 import { openLog, readTail, trimLog } from './box-log.ts';
-import { chooseStage, NETWORK_READY_FD, stagedMounts, wrap } from './box-wrapper.ts';
+import { chooseStage, NETWORK_READY_FD, stagedMounts, stageTable, wrap } from './box-wrapper.ts';
 import {
   AGENT_FILE,
   BOX_PATH,
@@ -27,7 +28,7 @@ import {
   bubblewrapArguments,
   PROGRAM_ROOT,
 } from './bubblewrap-arguments.ts';
-import { BOX_USER, sharedEtc, writeEtc } from './bubblewrap-etc.ts';
+import { BOX_USER, etcFiles, sharedEtc, writeEtc } from './bubblewrap-etc.ts';
 import { explainFailure, readHostFacts } from './bubblewrap-failure.ts';
 import type { Box, BoxReference, BoxSpec, Driver, Egress, Endpoint } from './driver.ts';
 import { endByFirst, endProcesses } from './end-processes.ts';
@@ -147,17 +148,27 @@ export class BubblewrapDriver implements Driver {
   async #command(spec: BoxSpec, program: AgentProgram): Promise<string[]> {
     const { uid, egress, sandboxId } = spec;
     const directory = await realpath(spec.directory);
-    const folders = await prepareFolders(directory, uid);
-    const ownEtc = await writeEtc(directory, { hostname: sandboxId, egress });
-    const mounts = boxMounts({ folders, program, etc: join(directory, 'etc') });
+    const folders = boxFolders(directory);
+    const etc = join(directory, 'etc');
+    const mounts = boxMounts({ folders, program, etc });
     const stage = uid === undefined ? undefined : chooseStage(mounts);
-    this.#features ??= await readFeatures();
+    const table = join(directory, 'mounts');
+    const ownEtc = await etcFiles({ hostname: sandboxId, egress });
+    const [features, shared, openFiles] = await inParallel([
+      Promise.resolve(this.#features ?? readFeatures()),
+      sharedEtc(),
+      hardLimitOfOpenFiles(),
+      prepareFolders(folders, uid),
+      writeEtc(etc, ownEtc),
+      ...(stage === undefined ? [] : [writeFile(table, stageTable(mounts, stage))]),
+    ]);
+    this.#features = features;
     const inner = bubblewrapArguments({
-      features: this.#features,
+      features,
       hostname: sandboxId,
-      mounts: stagedMounts(mounts, stage),
-      ownEtc,
-      sharedEtc: await sharedEtc(),
+      mounts: stage === undefined ? mounts : stagedMounts(mounts, stage),
+      ownEtc: Object.keys(ownEtc),
+      sharedEtc: shared,
       unshareNet: egress === 'none',
       environment: BOX_ENVIRONMENT,
       infoFd: INFO_FD,
@@ -170,10 +181,9 @@ export class BubblewrapDriver implements Driver {
       ],
     });
     return wrap(inner, {
-      mounts,
-      openFiles: await hardLimitOfOpenFiles(),
+      openFiles,
       ...(uid !== undefined && { uid }),
-      ...(stage !== undefined && { stage }),
+      ...(stage !== undefined && { stageTable: table }),
       ...(egress === 'nat' && { unreachable: unreachableAddresses() }),
     });
   }

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
-import { chmod, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { inParallel } from '../core/in-parallel.ts';
 import type { Egress } from './driver.ts';
 
 /** The one user of a box, as programs in it see it. */
@@ -43,12 +44,12 @@ const SHARED_ETC = [
 /** Debian's Java keeps its configuration here and only links to it. */
 const SHARED_ETC_PATTERN = /^java-\d+/;
 
-/** Writes the files of a box's own /etc into `<directory>/etc` and gives their names. */
-export async function writeEtc(
-  directory: string,
-  options: { readonly hostname: string; readonly egress: Egress },
-): Promise<string[]> {
-  const files = {
+/** The files of a box's own /etc, by name. */
+export async function etcFiles(options: {
+  readonly hostname: string;
+  readonly egress: Egress;
+}): Promise<Record<string, string>> {
+  return {
     passwd: `root:x:0:0:root:/root:/usr/sbin/nologin\n${userLine()}\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n`,
     group: `root:x:0:\n${BOX_USER.name}:x:${BOX_USER.id}:\nnogroup:x:65534:\n`,
     hostname: `${options.hostname}\n`,
@@ -57,22 +58,24 @@ export async function writeEtc(
       'passwd: files\ngroup: files\nshadow: files\nhosts: files dns\nnetworks: files\nservices: files\nprotocols: files\n',
     'resolv.conf': await resolvConf(options.egress),
   };
-  const folder = join(directory, 'etc');
-  const draft = join(directory, 'etc.new');
-  await rm(draft, { recursive: true, force: true });
-  await mkdir(draft);
-  // Whatever the umask is, the box's user must be able to read them.
-  await chmod(draft, 0o755);
-  const written = Object.entries(files).map(async ([name, text]) => {
-    await writeFile(join(draft, name), text);
-    await chmod(join(draft, name), 0o644);
-  });
-  // To the end of all, also where one fails: who cleans up must not meet the others.
-  await Promise.allSettled(written);
-  await Promise.all(written);
+}
+
+/** Writes them into a folder, in the place of what is there. */
+export async function writeEtc(
+  folder: string,
+  files: Readonly<Record<string, string>>,
+): Promise<void> {
   await rm(folder, { recursive: true, force: true });
-  await rename(draft, folder);
-  return Object.keys(files);
+  await mkdir(folder);
+  await inParallel([
+    // Whatever the umask is, the box's user must be able to read them.
+    chmod(folder, 0o755),
+    ...Object.entries(files).map(async ([name, text]) => {
+      const path = join(folder, name);
+      await writeFile(path, text);
+      await chmod(path, 0o644);
+    }),
+  ]);
 }
 
 /** Names in the host's /etc that a box may read. */

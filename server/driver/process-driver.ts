@@ -5,7 +5,7 @@ import { AGENT_NODE_OPTIONS, type AgentConfig } from '../agent/config.ts';
 import { DomainError } from '../core/domain-error.ts';
 import type { AgentProgram } from './agent-program.ts';
 import { AgentSockets } from './agent-socket.ts';
-import { type BoxFolders, prepareFolders } from './box-directory.ts';
+import { type BoxFolders, boxFolders, prepareFolders } from './box-directory.ts';
 import {
   boxMarker,
   captureHandle,
@@ -96,7 +96,8 @@ export class ProcessDriver implements Driver {
 
   async #start(spec: BoxSpec, program: AgentProgram): Promise<Box> {
     const directory = await realpath(spec.directory);
-    const folders = await prepareFolders(directory, undefined);
+    const folders = boxFolders(directory);
+    await prepareFolders(folders, undefined);
     const environment = boxEnvironment(folders, spec.directory);
     const config = JSON.stringify(agentConfig(spec, folders, environment));
     const launched = await launch({
