@@ -1,13 +1,7 @@
-import { systemClock } from '../../server/core/clock.ts';
-import { silentLogger } from '../../server/core/log.ts';
-import { openDriver } from '../../server/driver/open-driver.ts';
-import { AgentClient } from '../../server/gateway/rpc/agent-client.ts';
-import { BoxBench } from '../../test/server/driver/support/box-bench.ts';
+import { join } from 'node:path';
 import { HeldProgram, seen } from '../lines/line.ts';
 import type { Stage } from '../stage.ts';
-
-/** A box that does not answer within this time, in milliseconds, never will. */
-const PATIENCE_MS = 20_000;
+import { startScript } from '../support/script.ts';
 
 /** How long a sandbox takes until it can be used. */
 export async function measureStarts(stage: Stage): Promise<void> {
@@ -41,27 +35,10 @@ export async function createToPrompt({ compute }: Stage): Promise<number> {
   return taken;
 }
 
+/** Milliseconds from the start of an agent in its box to its first answer, for each of so many. */
 async function agentStarts(count: number): Promise<number[]> {
-  const signal = AbortSignal.timeout(PATIENCE_MS * (count + 1));
-  const { driver, egress } = await openDriver({ name: 'bubblewrap', logger: silentLogger }, signal);
-  const bench = await BoxBench.open(driver);
-  const control = new AgentClient(systemClock);
-  try {
-    const taken: number[] = [];
-    for (let index = 0; index <= count; index++) {
-      const startedAt = performance.now();
-      const box = await bench.start({ egress });
-      const greeted = await control.greet(box.endpoint, { signal, onKeepAlive: ignore });
-      // The first one fills the caches of the disk.
-      if (index > 0) taken.push(performance.now() - startedAt);
-      greeted.leave();
-      await bench.clear();
-    }
-    return taken;
-  } finally {
-    await bench.close();
-    driver.close();
-  }
+  const script = join(import.meta.dirname, '..', 'lines', 'agent-starts.ts');
+  const { said, ended } = await startScript(script, [`${count}`]);
+  await ended;
+  return JSON.parse(said) as number[]; // The script above prints them.
 }
-
-function ignore(): void {}
