@@ -11,7 +11,7 @@ import { inRoot, root } from './paths.mjs';
  * loads them. Their names are in server/agent/code-cache.ts.
  */
 const DIRECTORY = inRoot('dist', 'agent');
-const PROGRAM = inRoot('dist', 'agent', 'main.cjs');
+const PROGRAM = inRoot('dist', 'agent', 'main.mjs');
 /** What answers the gateway, what users need besides, and what both are made with. */
 const BUNDLES = ['agent.cjs', 'sandbox-services.cjs', 'chunk.cjs'];
 /** Says from which files, and of which time and size, the bundles were made. */
@@ -50,9 +50,7 @@ export async function buildAgent() {
     ...SHARED,
     entryPoints: ['server/agent/load.ts'],
     outfile: PROGRAM,
-    // To load a module of the other kind, Node.js starts a second loader.
-    format: 'cjs',
-    define: { 'import.meta.dirname': '__dirname' },
+    format: 'esm',
     plugins: [builtins],
   });
   for (const { path, contents } of [...bundles.files, ...program.outputFiles])

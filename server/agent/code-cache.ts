@@ -1,5 +1,5 @@
 /** The program of an agent, in the folder of its files: it starts the bundles. */
-export const PROGRAM_NAME = 'main.cjs';
+export const PROGRAM_NAME = 'main.mjs';
 /** The bundled agent, beside it. It begins with the first; that loads the others when it needs them. */
 export const BUNDLE_NAMES = ['agent.cjs', 'chunk.cjs', 'sandbox-services.cjs'] as const;
 /** As the first argument: makes the code cache, instead of being an agent. */

@@ -9,7 +9,7 @@ import { DomainError } from '../core/domain-error.ts';
 export type AgentProgram = {
   /** The node binary. */
   readonly node: string;
-  /** Folder with the agent's program, `main.cjs`, and what that reads. */
+  /** Folder with the agent's program, `main.mjs`, and what that reads. */
   readonly directory: string;
   /** Folders of the packages that are not in the bundle (they hold native code), by package name. */
   readonly packages: Readonly<Record<string, string>>;

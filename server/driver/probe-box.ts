@@ -20,8 +20,8 @@ export type ProbeOptions = {
 const ANSWER = 'a box that works';
 /** Does in a box what an agent needs: writes to the project, takes a connection on the socket it was given. */
 const PROBE_PROGRAM = `
-const { writeFileSync } = require('node:fs');
-const { createServer } = require('node:net');
+import { writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 const config = JSON.parse(process.argv[2]);
 writeFileSync(config.projectDirectory + '/probe', '');
 createServer((socket) => socket.end(${JSON.stringify(ANSWER)})).listen({ fd: config.listenFd });

@@ -101,11 +101,11 @@ describe('openDriver', () => {
   test.runIf(isRoot && hasBoxes)("names the file that a box's user could not read", async () => {
     const folder = mkdtempSync(join(directory, 'closed-'));
     const closed = writeCommandAgent(folder);
-    chmodSync(join(closed.directory, 'main.cjs'), 0o600);
+    chmodSync(join(closed.directory, 'main.mjs'), 0o600);
     await expect(open({ name: 'bubblewrap', program: closed })).rejects.toMatchObject({
       reason: 'DRIVER_UNAVAILABLE',
       message: expect.stringMatching(
-        /main\.cjs cannot be read .*`chmod -R o\+rX \S+\/command-agent`$/,
+        /main\.mjs cannot be read .*`chmod -R o\+rX \S+\/command-agent`$/,
       ),
     });
   });

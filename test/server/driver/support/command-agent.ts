@@ -2,7 +2,6 @@ import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
-import { PROGRAM_NAME } from '../../../../server/agent/code-cache.ts';
 import type { AgentProgram } from '../../../../server/driver/agent-program.ts';
 import { nodePath } from '../../../support/paths.ts';
 
@@ -15,9 +14,9 @@ export type CommandResult = {
 
 /** Stands in the agent's place: runs shell commands with the environment that shells get. */
 const PROGRAM = `
-const { execFile } = require('node:child_process');
-const { readdirSync, readlinkSync } = require('node:fs');
-const { createServer } = require('node:http');
+import { execFile } from 'node:child_process';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { createServer } from 'node:http';
 
 const config = JSON.parse(process.argv[2]);
 const descriptors = readdirSync('/proc/self/fd').flatMap((fd) => {
@@ -60,9 +59,10 @@ export type AgentSelf = {
 export function writeCommandAgent(directory: string, node = nodePath): AgentProgram {
   const folder = join(directory, 'command-agent');
   mkdirSync(folder, { recursive: true });
-  writeFileSync(join(folder, PROGRAM_NAME), PROGRAM);
+  writeFileSync(join(folder, 'main.mjs'), PROGRAM);
+  writeFileSync(join(folder, 'package.json'), '{"type":"module"}');
   chmodSync(folder, 0o755);
-  chmodSync(join(folder, PROGRAM_NAME), 0o644);
+  chmodSync(join(folder, 'main.mjs'), 0o644);
   return { node, directory: folder, packages: {} };
 }
 
