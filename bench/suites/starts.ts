@@ -37,7 +37,7 @@ export async function createToPrompt({ compute }: Stage): Promise<number> {
 
 /** Milliseconds from the start of an agent in its box to its first answer, for each of so many. */
 async function agentStarts(count: number): Promise<number[]> {
-  const script = join(import.meta.dirname, '..', 'lines', 'agent-starts.ts');
+  const script = join(import.meta.dirname, '..', 'support', 'agent-starts.ts');
   const { said, ended } = await startScript(script, [`${count}`]);
   await ended;
   return JSON.parse(said) as number[]; // The script above prints them.

@@ -57,7 +57,7 @@ export async function buildAgent() {
     replaceFile(path, contents);
   const inputs = [bundles, program, worker].flatMap(({ metafile }) => Object.keys(metafile.inputs));
   const files = inputs.filter((input) => !input.startsWith(`${BUILTIN}:`));
-  const scripts = [...['agent-bundle.mjs', 'agent-modules.mjs', 'descriptor-literals.mjs']].map(
+  const scripts = ['agent-bundle.mjs', 'agent-modules.mjs', 'descriptor-literals.mjs'].map(
     (name) => `scripts/setup/${name}`,
   );
   writeInputs(INPUTS, [...new Set(files), ...scripts]);

@@ -80,7 +80,7 @@ server.listen({ fd: config.listenFd });
 setTimeout(onStarted, STARTED_MS).unref();
 
 /**
- * What clients may call. It takes a seventh of the start, and the gateway's greeting needs none of it: it
+ * What clients may call. It takes a fifth as long as the start, and the gateway's greeting needs none of it: it
  * is loaded after that, while the gateway says that the sandbox runs, or at the first call.
  */
 function openServices(): Promise<SandboxServices> {

@@ -9,7 +9,7 @@ export type WrapperOptions = {
   /** Host uid and gid of the box. Present exactly when this process is root. */
   readonly uid?: number;
   /** File with the {@link stageTable}, if the box has a stage. */
-  readonly stageTable?: string;
+  readonly stageFile?: string;
   /** Addresses that a network namespace of its own must not reach. Absent: no own namespace is made here. */
   readonly unreachable?: readonly string[];
   /** Hard limit of open files of this process. */
@@ -73,7 +73,7 @@ export function stageTable(mounts: readonly BoxMount[], stage: string): string {
 
 /** The whole command line that starts `command` (bubblewrap), program name first. */
 export function wrap(command: readonly string[], options: WrapperOptions): string[] {
-  const { uid, stageTable, unreachable } = options;
+  const { uid, stageFile, unreachable } = options;
   const limits = [
     ...['prlimit', '--core=0', `--nofile=${Math.min(options.openFiles, MAX_OPEN_FILES)}`],
     ...(uid === undefined ? [] : [`--nproc=${MAX_PROCESSES}`]),
@@ -93,21 +93,21 @@ export function wrap(command: readonly string[], options: WrapperOptions): strin
           '--',
         ];
   const run = [...limits, ...identity, ...command];
-  if (stageTable === undefined && unreachable === undefined) return run;
+  if (stageFile === undefined && unreachable === undefined) return run;
   return [
     ...unshare(options),
-    ...['/bin/sh', '-ec', SCRIPT, 'sh', stageTable ?? ''],
+    ...['/bin/sh', '-ec', SCRIPT, 'sh', stageFile ?? ''],
     unreachable === undefined ? '' : networkBatch(unreachable),
     ...run,
   ];
 }
 
-function unshare({ uid, stageTable, unreachable }: WrapperOptions): string[] {
+function unshare({ uid, stageFile, unreachable }: WrapperOptions): string[] {
   return [
     'unshare',
     // Who is not root needs to be it in a namespace of his own to make the others.
     ...(uid === undefined ? ['--user', '--map-root-user'] : []),
-    ...(stageTable === undefined ? [] : ['--mount', '--propagation', 'private']),
+    ...(stageFile === undefined ? [] : ['--mount', '--propagation', 'private']),
     ...(unreachable === undefined ? [] : ['--net']),
     '--',
   ];

@@ -183,7 +183,7 @@ export class BubblewrapDriver implements Driver {
     return wrap(inner, {
       openFiles,
       ...(uid !== undefined && { uid }),
-      ...(stage !== undefined && { stageTable: table }),
+      ...(stage !== undefined && { stageFile: table }),
       ...(egress === 'nat' && { unreachable: unreachableAddresses() }),
     });
   }
