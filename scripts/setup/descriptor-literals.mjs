@@ -56,7 +56,7 @@ async function literalOf(binary) {
   return `(() => { ${writer.defaults()} return ${literal}; })()`;
 }
 
-/** The generator leaves out what follows from a field's name, and so does the literal's reader not add it. */
+/** The generator leaves out names that follow from a field's name. `fileDesc`, which is not called here, adds them. */
 async function nameForJson(messages) {
   const { protoCamelCase } = await import('@bufbuild/protobuf/reflect');
   for (const { field: fields, nestedType } of messages) {
